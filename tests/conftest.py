@@ -1,0 +1,22 @@
+"""What holds for every test: one thread per worker, replayable examples, checked shapes."""
+
+import os
+
+# Inherited by the workers, whose OpenBLAS reads it when it is loaded: they are the parallelism.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from importlib.util import find_spec
+
+import hypothesis
+import jaxtyping
+
+hypothesis.settings.register_profile(
+    "minitransformer",
+    deadline=None,  # the first call of a compiled kernel takes seconds
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+hypothesis.settings.load_profile("minitransformer")
+
+if find_spec("beartype"):
+    jaxtyping.install_import_hook("minitransformer.ops", "beartype.beartype")
