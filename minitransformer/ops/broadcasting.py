@@ -1,0 +1,15 @@
+"""What broadcasting copies forward, backward must sum."""
+
+import numpy as np
+
+
+def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum ``gradient`` over the axes along which an argument of ``shape`` was repeated."""
+    added = gradient.ndim - len(shape)
+    repeated = [
+        added + axis
+        for axis, size in enumerate(shape)
+        if size == 1 and gradient.shape[added + axis] != 1
+    ]
+    axes = (*range(added), *repeated)
+    return gradient.sum(axis=axes).reshape(shape) if axes else gradient
