@@ -1,0 +1,28 @@
+"""What every model can do."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from minitransformer.data import Batch
+from minitransformer.nn import Parameter
+
+
+class Model(Protocol):
+    """A model that can be trained and evaluated; a :class:`~minitransformer.nn.Module`."""
+
+    def loss(self, batch: Batch, rng: np.random.Generator | None = None) -> tuple[Any, Any]:
+        """Mean loss of a batch and the cache of its backward; dropout is on with an rng."""
+
+    def backward(self, cache: Any) -> None:
+        """Add the loss's gradients to the parameters' ``grad``."""
+
+    def zero_grad(self) -> None:
+        """Set all gradients to 0."""
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, tied ones once."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """The same with their names."""

@@ -1,0 +1,155 @@
+"""The ops with parameters: linear, embedding, the norms; and dropout and activations."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minitransformer import ops
+from minitransformer.nn.module import Module
+from minitransformer.nn.parameter import Parameter
+
+
+def normal(
+    rng: np.random.Generator, shape: Sequence[int], std: float, dtype: DTypeLike
+) -> Parameter:
+    """A parameter drawn from a normal distribution with mean 0."""
+    return Parameter((std * rng.standard_normal(shape)).astype(dtype))
+
+
+class Linear(Module):
+    """``y = x w + b`` on the last axis.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Lengths of the last axis before and after.
+    rng
+        Draws the weight.
+    bias
+        Whether there is a b; it starts at 0.
+    std
+        Standard deviation of the initial weight.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        rng: np.random.Generator,
+        bias: bool = True,
+        std: float = 0.02,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.weight = normal(rng, (inputs, outputs), std, dtype)
+        self.bias = Parameter(np.zeros(outputs, dtype)) if bias else None
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.linear_forward(x, self.weight.data, self.bias.data if self.bias else None)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        dx, dw, db = ops.linear_backward(dy, cache)
+        ops.accumulate(self.weight.grad, dw)
+        if self.bias is not None and db is not None:
+            ops.accumulate(self.bias.grad, db)
+        return dx
+
+
+class Embedding(Module):
+    """One row of width C for each of V ids."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int,
+        rng: np.random.Generator,
+        std: float = 0.02,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.weight = normal(rng, (vocab_size, width), std, dtype)
+
+    def __call__(self, ids: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.embedding_forward(ids, self.weight.data)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> None:
+        (dw,) = ops.embedding_backward(dy, cache)
+        ops.accumulate(self.weight.grad, dw)
+
+
+class LayerNorm(Module):
+    """Layer normalisation with gain ``gamma`` (starts at 1) and shift ``beta`` (starts at 0)."""
+
+    def __init__(self, width: int, eps: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
+        self.gamma = Parameter(np.ones(width, dtype))
+        self.beta = Parameter(np.zeros(width, dtype))
+        self.eps = eps
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.layer_norm_forward(x, self.gamma.data, self.beta.data, self.eps)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        dx, dgamma, dbeta = ops.layer_norm_backward(dy, cache)
+        ops.accumulate(self.gamma.grad, dgamma)
+        ops.accumulate(self.beta.grad, dbeta)
+        return dx
+
+
+class RMSNorm(Module):
+    """Root-mean-square normalisation with gain ``gamma`` (starts at 1)."""
+
+    def __init__(self, width: int, eps: float = 1e-6, dtype: DTypeLike = np.float32) -> None:
+        self.gamma = Parameter(np.ones(width, dtype))
+        self.eps = eps
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.rms_norm_forward(x, self.gamma.data, self.eps)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        dx, dgamma = ops.rms_norm_backward(dy, cache)
+        ops.accumulate(self.gamma.grad, dgamma)
+        return dx
+
+
+def draw_keep(
+    rng: np.random.Generator | None, shape: tuple[int, ...], p: float
+) -> np.ndarray | None:
+    """A dropout mask, True with probability ``1 - p``; None (keep all) without rng or if p is 0."""
+    return None if rng is None or p == 0.0 else rng.random(shape, dtype=np.float32) >= p
+
+
+class Dropout(Module):
+    """Dropout that is on exactly when an rng is passed."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, Any]:
+        keep = draw_keep(rng, x.shape, self.p)
+        return (x, None) if keep is None else ops.dropout_forward(x, keep, self.p)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        return dy if cache is None else ops.dropout_backward(dy, cache)[0]
+
+
+class Gelu(Module):
+    """GELU, by tanh as in GPT-2 or exact as in BERT."""
+
+    def __init__(self, approximate: Literal["tanh", "none"] = "tanh") -> None:
+        self.approximate = approximate
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.gelu_forward(x, self.approximate)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        return ops.gelu_backward(dy, cache)[0]
+
+
+class Relu(Module):
+    """ReLU, as in the 2017 transformer."""
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return ops.relu_forward(x)
+
+    def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
+        return ops.relu_backward(dy, cache)[0]
