@@ -184,5 +184,8 @@ def backends() -> list[str]:
     return sorted(registered | _packaged())
 
 
-def _packaged() -> set[str]:
-    return {module.name for module in pkgutil.iter_modules(minitransformer.backends.__path__)}
+@functools.cache
+def _packaged() -> frozenset[str]:
+    return frozenset(
+        module.name for module in pkgutil.iter_modules(minitransformer.backends.__path__)
+    )

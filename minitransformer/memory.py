@@ -11,8 +11,8 @@ def keep_freed_memory() -> bool:
     """Ask the C library to keep freed memory for the next step instead of returning it.
 
     A training step frees all that it allocated. By default glibc returns that to the system, which
-    hands it out again page by page, zeroed, which takes almost as long as a small step's arithmetic.
-    Holds for the whole process.
+    hands it out again page by page, zeroed: in a small step that takes almost as long as the
+    arithmetic. Holds for the whole process.
 
     Returns
     -------

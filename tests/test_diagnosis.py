@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitransformer.testing import diagnosis
-from minitransformer.testing.gradcheck import gradcheck
+from minitransformer.testing.gradient_check import gradcheck
 
 B, T, S, C, D = 3, 4, 5, 6, 7
 DIMS = {"B": B, "T": T, "S": S, "C": C, "D": D}

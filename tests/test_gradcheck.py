@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitransformer.testing.gradcheck import GradientError, gradcheck
+from minitransformer.testing.gradient_check import GradientError, gradcheck
 
 
 def normal(*shape, seed=1):

@@ -96,7 +96,7 @@ class GPT(Module):
         self.config = config
         rng = np.random.default_rng(seed)
         width = config.width
-        # 2 layers parts write to the residual path: keep its variance near 1 in sum
+        # 2 * layers parts add to the residual path: together they shall vary as one would
         projection_std = 0.02 / math.sqrt(2 * config.layers)
         self.token_embedding = Embedding(config.vocab_size, width, rng, dtype=dtype)
         self.positions = LearnedPositions(config.context, width, rng, dtype=dtype)

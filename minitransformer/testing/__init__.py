@@ -4,9 +4,17 @@ Tests, the command line, the grader and notebooks share it. ``gradcheck`` tries 
 ``check_op``, ``check_function`` and ``check_model`` try the library's own.
 """
 
-from minitransformer.testing.checks import Row, check_function, check_model, check_op, prove
+from minitransformer.testing.checks import (
+    Row,
+    check_all,
+    check_function,
+    check_model,
+    check_op,
+    checkable,
+    prove,
+)
 from minitransformer.testing.functions import FUNCTIONS, FunctionSpec
-from minitransformer.testing.gradcheck import GradcheckReport, GradientError, gradcheck
+from minitransformer.testing.gradient_check import GradcheckReport, GradientError, gradcheck
 from minitransformer.testing.laws import LAWS
 from minitransformer.testing.models import MODELS
 from minitransformer.testing.specs import SPECS, OpSpec
@@ -24,9 +32,11 @@ __all__ = [
     "OpSpec",
     "Row",
     "Subject",
+    "check_all",
     "check_function",
     "check_model",
     "check_op",
+    "checkable",
     "gradcheck",
     "prove",
 ]
