@@ -1,0 +1,203 @@
+"""Everything that decides a training run, in one frozen dataclass."""
+
+import difflib
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import tomli_w
+
+from minitransformer.errors import InputError
+from minitransformer.files import atomic_write
+from minitransformer.models import GPTConfig
+
+IN_TOML: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    str | None: "a string",
+    Path | None: "a string",
+    tuple[Path, ...]: "a list of strings",
+}
+
+FIXED = (
+    "data",
+    "seed",
+    "tokenizer",
+    "bpe_tokens",
+    "context",
+    "layers",
+    "heads",
+    "width",
+    "dropout",
+    "batch",
+    "validation_fraction",
+)
+"""Settings that a run keeps for life."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run: data, model, optimization, and how often to report.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+    """
+
+    data: tuple[Path, ...] = ()
+    """Text files or folders (UTF-8); by default the English that Python ships."""
+    out: Path | None = None
+    """Run folder to make; by default the next free number in runs/."""
+    seed: int = 1
+    """Of initial parameters, batches and dropout: the same seed gives the same run."""
+    backend: str | None = None
+    """Who computes; by default MINITRANSFORMER_BACKEND, or else numpy."""
+
+    tokenizer: Literal["char", "bpe"] = "char"
+    """Characters, or byte pairs learned from the text."""
+    bpe_tokens: int = 1024
+    """Size of the byte-pair vocabulary."""
+
+    context: int = GPTConfig.context
+    """Tokens that the model looks back at."""
+    layers: int = GPTConfig.layers
+    """Number of blocks."""
+    heads: int = GPTConfig.heads
+    """Attention heads of each block; must divide the width."""
+    width: int = GPTConfig.width
+    """Features of each position."""
+    dropout: float = GPTConfig.dropout
+    """Probability of dropping, while training."""
+
+    steps: int = 800
+    """Updates of the parameters."""
+    batch: int = 12
+    """Sequences per step."""
+    learning_rate: float = 3e-3
+    """Highest learning rate of AdamW, reached after the warm-up."""
+    final_learning_rate: float = 3e-4
+    """Learning rate at the last step, where the cosine ends."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate climbs."""
+    weight_decay: float = 0.1
+    """Of matrices, decoupled from the gradient."""
+    beta2: float = 0.99
+    """Memory of the squared gradient; beta1 is 0.9."""
+    clip: float = 1.0
+    """Greatest length of the gradient."""
+
+    validation_fraction: float = 0.1
+    """Share of the text, at its end, that is only measured on."""
+    evaluate_every: int = 200
+    """Steps between validation losses, samples and checkpoints."""
+    evaluate_batches: int = 20
+    """Batches per validation loss, spread over the validation text; the last one takes all."""
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch", "evaluate_every", "evaluate_batches")
+        for name, least in (*((count, 1) for count in counts), ("bpe_tokens", 256)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}, expected {least} or more")
+        for name in ("seed", "learning_rate", "final_learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if self.final_learning_rate > self.learning_rate:
+            raise InputError(
+                f"final_learning_rate is {self.final_learning_rate}, expected no more than "
+                f"learning_rate ({self.learning_rate})"
+            )
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup is {self.warmup}, expected 0 <= warmup < 1")
+        if not self.clip > 0:
+            raise InputError(f"clip is {self.clip}, expected more than 0")
+        if not 0 <= self.beta2 < 1:
+            raise InputError(f"beta2 is {self.beta2}, expected 0 <= beta2 < 1")
+        self.model(vocab_size=1)
+
+    def model(self, vocab_size: int) -> GPTConfig:
+        """The shape of the model, once the vocabulary is known."""
+        return GPTConfig(
+            vocab_size, self.context, self.layers, self.heads, self.width, self.dropout
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as TOML; what is not set is left out."""
+        settings = {k: _to_toml(v) for k, v in asdict(self).items() if v is not None}
+        with atomic_write(path) as file:
+            tomli_w.dump(settings, file)
+
+
+def check_fixed(saved: TrainConfig, config: TrainConfig) -> None:
+    """See to it that a run goes on with the settings that it keeps for life.
+
+    Raises
+    ------
+    InputError
+        Naming the setting that differs.
+    """
+    for name in FIXED:
+        old, new = getattr(saved, name), getattr(config, name)
+        if old != new:
+            if name == "data":
+                old, new = (" ".join(map(str, paths)) or "the default text" for paths in (old, new))
+            raise InputError(
+                f"{name} is {new}, but this run began with {old}, which cannot change; start a new "
+                "run instead"
+            )
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a TOML file; what it does not set keeps its default.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not TOML, or a setting is unknown, of another type or out of
+        range.
+    """
+    types = {field.name: field.type for field in fields(TrainConfig)}
+    settings = _read_toml(path)
+    for name in settings:
+        if name not in types:
+            close = difflib.get_close_matches(name, types, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(f"{path} sets {name}, which is no setting{hint}")
+    try:
+        return TrainConfig(**{k: _from_toml(k, v, types[k]) for k, v in settings.items()})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _to_toml(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_toml(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _from_toml(name: str, value: Any, kind: Any) -> Any:
+    match value:
+        case bool():
+            pass  # an integer to Python
+        case int() | float() if kind is float:
+            return float(value)
+        case int() if kind is int:
+            return value
+        case str() if kind == Path | None:
+            return Path(value)
+        case str() if kind == str | None or value in get_args(kind):
+            return value
+        case [*items] if kind == tuple[Path, ...] and all(isinstance(i, str) for i in items):
+            return tuple(map(Path, items))
+    expected = IN_TOML.get(kind) or " or ".join(map(repr, get_args(kind)))
+    raise InputError(f"{name} is {value!r}, expected {expected}")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
