@@ -32,6 +32,8 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "_active", None)
     monkeypatch.setattr(command, "SAMPLE", 2)
     monkeypatch.setattr(command, "LONG_SAMPLE", 5)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
     Path("text.txt").write_text(TEXT, encoding="utf-8")
 
 
@@ -154,6 +156,7 @@ def test_several_files_and_folders_are_one_text(cli, no_plot):
 
 def test_a_terminal_shows_a_bar(cli, no_plot, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     out = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", cli("train", *TINY).out)
     assert re.search(r"training ━+ +6/6 loss \d\.\d{3}  [\d,]+ tokens/s \d:\d\d:\d\d left", out)
@@ -426,7 +429,7 @@ BAD = [
     (["--backend", "abacus"], "'abacus' does not exist"),
     (["--layer", "2"], "--layer.*meant:.*--layers"),
     (["surplus"], "cannot read surplus"),
-    (["--width", "100000000000"], "nable to allocate|negative dimensions|too big"),
+    (["--width", str(10**15)], "Unable to allocate .* for an array"),
     (["--out", "folder"], "folder exists already. Choose another --out"),
     (["--out", "text.txt"], "text.txt exists already"),
     (["--out", "text.txt/run"], "cannot make the run folder"),

@@ -12,8 +12,10 @@ import pytest
 from minitransformer import backend, checkpoints, files, records, runs
 from minitransformer.checkpoints import checkpoint_files, load_checkpoint, newest_checkpoint
 from minitransformer.configuration import TrainConfig
+from minitransformer.data import sample_batch
 from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.runs import Run, load_run, saved_config
+from minitransformer.schedules import warmup_cosine
 from minitransformer.tokenizers import CharTokenizer
 
 TEXT = "to be, or not to be: that is the question.\n" * 12
@@ -132,6 +134,8 @@ def test_a_file_where_a_folder_should_be_is_an_error(out):
 )
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 def test_what_fails_leaves_no_run_folder(monkeypatch, failing, error):
+    if sys.platform == "win32" and failing == "step-00000000":
+        pytest.skip("Windows deletes no file that is mapped")
     replace = os.replace
 
     def fail(source, target):
@@ -172,6 +176,27 @@ def test_an_unknown_backend_is_an_error(monkeypatch):
     monkeypatch.setenv("MINITRANSFORMER_BACKEND", "slide rule")
     with pytest.raises(InputError, match="'slide rule' does not exist"):
         Run.create(tiny())
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_the_settings_reach_the_training(monkeypatch, taken):
+    config = tiny(seed=5, clip=0.7, warmup=0.5, learning_rate=0.1, beta2=0.9, weight_decay=0.3)
+    run = Run.create(config)
+    if taken:
+        finish(run, stop=taken)
+        run = Run.resume(run.folder, run.config)
+    calls = []
+    monkeypatch.setattr(runs, "train", lambda *args, **options: calls.append((args, options)) or ())
+    list(run.steps())
+    [((model, optimizer, batches, schedule, steps), options)] = calls
+    assert (model, optimizer, steps) == (run.model, run.optimizer, 7)
+    assert options == {"start": taken, "clip": 0.7, "seed": 5}
+    assert (optimizer.betas, optimizer.weight_decay) == ((0.9, 0.9), 0.3)
+    run.step = 6  # must not matter
+    for i in (0, 4):
+        expected = sample_batch(run.train_tokens, 2, 8, seed=5, step=i)
+        np.testing.assert_array_equal(batches(i), expected)
+        assert schedule(i) == warmup_cosine(i, 0.1, 3.5, 7, 3e-4)
 
 
 # ---- going on ----
@@ -333,23 +358,25 @@ def steps_recorded(state):
 
 def test_a_crash_at_any_moment_costs_at_most_one_interval():
     folder = Path("run")
+    config = tiny(out=folder, steps=5, evaluate_every=2)
     with Snapshots(folder, runs, files, checkpoints, records) as crash:
-        finish(Run.create(tiny(out=folder)))
+        finish(Run.create(config))
     whole = outcome(folder)
     begun = [
         state for state in crash.states if any(name.endswith(".safetensors") for name in state)
     ]
-    assert len(begun) > 30
+    assert len(begun) > 25
     assert any(name.endswith(".safetensors.tmp") for state in begun for name in state)
     assert any(sum(".safetensors" in name for name in state) == 3 for state in begun)
     for state in begun:
         restore(folder, state)
         run = Run.resume(folder, saved_config(folder))
         assert not [name for name in contents() if name.endswith(".tmp")]
-        assert run.step >= steps_recorded(state) - TINY.evaluate_every
+        assert run.step >= steps_recorded(state) - config.evaluate_every
         finish(run)
         assert outcome(folder) == whole
         assert len(checkpoint_files(folder)) == 2
+        del run  # Windows deletes no file that is mapped
 
 
 def test_a_crash_before_the_first_checkpoint_is_told():
