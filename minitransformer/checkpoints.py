@@ -28,8 +28,8 @@ class Checkpoint(NamedTuple):
 
     def build(self) -> GPT:
         """The model, as it was saved."""
-        dtype = next(iter(self.parameters.values())).dtype
-        model = GPT(self.config, dtype=dtype)
+        double = any(array.dtype == np.float64 for array in self.parameters.values())
+        model = GPT(self.config, dtype=np.float64 if double else np.float32)
         model.load_state_dict(self.parameters)
         return model
 

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from minitransformer.data import (
 )
 from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.evaluation import mean_loss
+from minitransformer.folders import check_free, make_folder
 from minitransformer.models import GPT
 from minitransformer.optim import AdamW
 from minitransformer.records import Record, append_record, read_records, write_records
@@ -95,7 +95,7 @@ class Run:
             If the text is unusable or the folder exists; nothing is left behind then.
         """
         _select_backend(config)
-        _check_free(config.out)
+        check_free(config.out)
         text = read_text(config.data) if config.data else default_text()
         tokenizer: Tokenizer = (
             CharTokenizer.train(text)
@@ -104,7 +104,7 @@ class Run:
         )
         tokens = np.asarray(tokenizer.encode(text))
         _check_length(tokens, config)
-        folder = _make_folder(config.out)
+        folder = make_folder(config.out)
         try:
             write_tokens(folder / "tokens.npy", tokens, tokenizer.vocab_size)
             tokenizer.save(folder / "tokenizer.json")
@@ -256,34 +256,3 @@ def _check_length(tokens: np.ndarray, config: TrainConfig) -> None:
             f"validation_fraction {config.validation_fraction} one part has {smaller}, expected "
             f"{config.context + 1} or more. Give a longer text or a smaller context."
         )
-
-
-def _check_free(out: Path | None) -> None:
-    if out is not None and out.exists():
-        raise InputError(
-            f"{out} exists already. Choose another --out, or go on with: "
-            f"minitransformer train --resume {out}"
-        )
-
-
-def _make_folder(out: Path | None) -> Path:
-    """Make the folder asked for, or the next free number in ``runs/``."""
-    try:
-        if out is None:
-            return _make_numbered_folder(Path("runs"))
-        out.mkdir(parents=True)
-        return out
-    except OSError as error:
-        raise InputError(f"cannot make the run folder: {error}") from error
-
-
-def _make_numbered_folder(parent: Path) -> Path:
-    parent.mkdir(exist_ok=True)
-    taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
-    number = max(taken, default=0)
-    while True:
-        number += 1
-        with suppress(FileExistsError):  # another run took it just now
-            folder = parent / f"{number:03d}"
-            folder.mkdir()
-            return folder

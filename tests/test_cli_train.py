@@ -39,7 +39,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_plot(monkeypatch):
-    monkeypatch.setattr(command, "plot_losses", lambda metrics, path: None)
+    monkeypatch.setattr(command, "plot_losses", lambda metrics, levels, path: None)
 
 
 class Result(NamedTuple):
@@ -184,7 +184,7 @@ def png_size(path):
     "metrics", [[], [{"index": 1, "loss": 2.0}], [{"index": 1, "validation_loss": 2.0}]], ids=len
 )
 def test_a_curve_can_be_drawn_of_little(metrics, tmp_path):
-    report.plot_losses(metrics, tmp_path / "loss.png")
+    report.plot_losses(metrics, {"ln V": 4.0}, tmp_path / "loss.png")
     assert png_size(tmp_path / "loss.png") == (1008, 576)
 
 
@@ -202,12 +202,14 @@ def test_the_curve_shows_every_record(monkeypatch, tmp_path):
         {"index": 2, "loss": 2.0},
         {"index": 2, "validation_loss": 3.5},
     ]
-    report.plot_losses(metrics, tmp_path / "loss.png")
-    raw, smooth, validation = (line.get_xydata().tolist() for line in figures[0].axes[0].lines)
+    report.plot_losses(metrics, {"ln V": 4.0}, tmp_path / "loss.png")
+    lines = [line.get_xydata().tolist() for line in figures[0].axes[0].lines]
+    raw, smooth, validation, level = lines
     assert raw == [[1, 3], [2, 2]]
     assert smooth[0] == pytest.approx([1, 3])
     assert 2 < smooth[1][1] < 3
     assert validation == [[2, 3.5]]
+    assert [height for _, height in level] == [4.0, 4.0]
 
 
 def test_a_config_file_and_flags_over_it(cli, no_plot):

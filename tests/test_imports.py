@@ -17,7 +17,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # A module imports only from its own package and from the lines above its own.
 LAYERS = (
     ("backends", "errors", "__version__"),
-    ("backend", "files", "memory", "schedules"),
+    ("backend", "files", "folders", "memory", "schedules"),
     ("ops", "records", "tokenizers"),
     ("data", "kernels", "nn"),
     ("models", "optim"),

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -13,6 +12,7 @@ from minitransformer.data import unigram_entropy
 from minitransformer.evaluation import Surprise, surprise
 from minitransformer.files import atomic_write
 from minitransformer.generation import stream
+from minitransformer.records import Record
 from minitransformer.runs import Run
 
 TRAINING_COLOUR, VALIDATION_COLOUR = "#56b4e9", "#d55e00"  # safe for the colour-blind
@@ -45,9 +45,10 @@ def summary(run: Run, validation_loss: float) -> Table:
     tokens = len(run.validation_tokens)
     characters = len(run.tokenizer.decode(run.validation_tokens.tolist()))
     unit = "character" if run.config.tokenizer == "char" else "token"
+    known = baselines(run)
     rows = {
-        f"every {unit} equally likely (ln V)": math.log(run.tokenizer.vocab_size),
-        f"frequency of each {unit} (unigram entropy)": unigram_entropy(run.tokens),
+        f"every {unit} equally likely (ln V)": known["ln V"],
+        f"frequency of each {unit} (unigram entropy)": known["unigram entropy"],
         "this model, on validation text": validation_loss,
     }
     per_token = [] if unit == "character" else [f"nats/{unit}", f"bits/{unit}"]
@@ -72,13 +73,23 @@ def print_table(table: Table) -> None:
     Console(width=None if Console().is_terminal else 120, highlight=False).print(table)
 
 
-def plot_losses(metrics: list[dict[str, Any]], path: Path) -> None:
+def baselines(run: Run) -> dict[str, float]:
+    """What is known without a model, in nats per token."""
+    return {
+        "ln V": math.log(run.tokenizer.vocab_size),
+        "unigram entropy": unigram_entropy(run.tokens),
+    }
+
+
+def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> None:
     """Draw training and validation loss over the steps.
 
     Parameters
     ----------
     metrics
         The records of ``metrics.jsonl``.
+    levels
+        Names and heights of lines to compare with, in nats per token.
     path
         PNG to write.
     """
@@ -93,10 +104,13 @@ def plot_losses(metrics: list[dict[str, Any]], path: Path) -> None:
     if validation:
         steps, losses = zip(*validation, strict=True)
         axes.plot(steps, losses, "o-", color=VALIDATION_COLOUR, markersize=4, label="validation")
+    for name, nats in levels.items():
+        axes.axhline(nats, color="grey", linestyle=":", linewidth=1.0)
+        axes.text(0.99, nats, name, color="grey", ha="right", transform=axes.get_yaxis_transform())
     axes.set(xlabel="step", ylabel="loss (nats per token)")
     axes.grid(alpha=0.25)
     if training or validation:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower left")
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=144)
 

@@ -9,7 +9,14 @@ import tyro
 
 from minitransformer.cli.flags import parse
 from minitransformer.cli.progress import Progress, interruptible
-from minitransformer.cli.report import introduction, plot_losses, print_table, sample, summary
+from minitransformer.cli.report import (
+    baselines,
+    introduction,
+    plot_losses,
+    print_table,
+    sample,
+    summary,
+)
 from minitransformer.configuration import TrainConfig, load_config
 from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.memory import keep_freed_memory
@@ -63,7 +70,8 @@ def main(arguments: list[str]) -> int:
                 f"--final-learning-rate {run.config.final_learning_rate / 3:.2g}"
             ) from error
         seconds = time.monotonic() - began
-        plot_losses(run.metrics(), run.folder / "loss.png")
+        picture = run.folder / "loss.png"
+        plot_losses(run.metrics(), baselines(run), picture)
         if validation_loss is None:
             progress.note(
                 f"\nstopped at step {run.step} and saved; go on with:\n"
@@ -73,7 +81,7 @@ def main(arguments: list[str]) -> int:
         progress.note(f"\n{sample(run, LONG_SAMPLE)}\n", style="cyan")
     print_table(summary(run, validation_loss))
     print(
-        f"trained to step {run.step} in {seconds:.0f} s; loss curve: {run.folder / 'loss.png'}\n"
+        f"trained to step {run.step} in {seconds:.0f} s; loss curve: {picture}\n"
         f"go on with:\n"
         f'  minitransformer generate {run.folder} --prompt "The "'
     )

@@ -80,7 +80,7 @@ def apply_temperature(
     if not 0 < temperature < np.inf:
         raise ValueError(
             f"temperature is {temperature}, expected more than 0; to always take the most likely "
-            "token, decode greedily with do_sample=False"
+            "token, decode greedily (do_sample=False, --greedy)"
         )
     return logits / float(temperature)
 
