@@ -111,7 +111,7 @@ def test_top_p_of_one_keeps_the_faintest_token():
         (lambda x: top_k(x, -1), ValueError, "top_k: k is -1"),
         (lambda x: top_p(x, -0.1), ValueError, "top_p: p is -0.1"),
         (lambda x: top_p(x, 1.1), ValueError, "top_p: p is 1.1"),
-        (lambda x: apply_temperature(x, 0.0), ValueError, "greedily with do_sample=False"),
+        (lambda x: apply_temperature(x, 0.0), ValueError, "do_sample=False"),
         (lambda x: apply_temperature(x, float("nan")), ValueError, "temperature is nan"),
         (lambda x: repetition_penalty(x, [0], 0.0), ValueError, "penalty is 0.0"),
         (lambda x: repetition_penalty(x, [0, 9], 1.1), IndexError, r"ids\[1\] is 9"),
