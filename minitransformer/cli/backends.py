@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 import minitransformer.ops  # noqa: F401  (fills the table of ops)
-from minitransformer.backend import OPS, backends
+from minitransformer.backend import OPS, backends, use_backend
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +21,9 @@ def main(arguments: list[str]) -> int:
 def coverage_table() -> Iterator[str]:
     """Lines of the op x backend table; an op's forward and backward share a row."""
     names = backends()
+    for name in names:
+        with use_backend(name):
+            pass  # its kernels are registered now
     pairs: dict[str, set[str]] = {}
     for name, op in OPS.items():
         pair = name.removesuffix("_forward").removesuffix("_backward")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from minitransformer.backend import backends
+from minitransformer.backend import backends, get_backend
 from minitransformer.cli.flags import parse
 from minitransformer.errors import InputError
 from minitransformer.testing import Row, check_all, checkable
@@ -22,12 +22,13 @@ class GradcheckConfig:
     --------
       minitransformer gradcheck
       minitransformer gradcheck --only attention softmax --seed 7
+      minitransformer gradcheck --backends numpy numba
     """
 
     only: tuple[str, ...] = field(default_factory=lambda: tuple(checkable()))
     """Names of ops, functions and models to check."""
-    backends: tuple[str, ...] = field(default_factory=lambda: tuple(backends()))
-    """Whose kernels to check."""
+    backends: tuple[str, ...] = field(default_factory=lambda: (get_backend(),))
+    """Whose kernels to check; by default MINITRANSFORMER_BACKEND's, or else the textbook's."""
     seed: int = 0
     """Of the inputs, cotangents and directions."""
 
