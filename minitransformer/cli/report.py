@@ -106,9 +106,11 @@ def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> 
         axes.plot(steps, losses, "o-", color=VALIDATION_COLOUR, markersize=4, label="validation")
     for name, nats in levels.items():
         axes.axhline(nats, color="grey", linestyle=":", linewidth=1.0)
-        axes.text(0.99, nats, name, color="grey", ha="right", transform=axes.get_yaxis_transform())
+        across = axes.get_yaxis_transform()
+        axes.text(0.99, nats, name, color="grey", ha="right", va="bottom", transform=across)
     axes.set(xlabel="step", ylabel="loss (nats per token)")
     axes.grid(alpha=0.25)
+    axes.margins(y=0.08)
     if training or validation:
         axes.legend(frameon=False, loc="lower left")
     with atomic_write(path) as file:
