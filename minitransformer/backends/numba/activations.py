@@ -1,0 +1,178 @@
+"""Activations: forward also leaves the slope, so that backward is one multiplication.
+
+While y is computed, all that the slope dy/dx needs is in registers. Backward then neither reads x
+nor computes an exp or an erf again.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minitransformer import ops
+from minitransformer.backend import kernel
+from minitransformer.backends.numba.arrays import flat, shard
+from minitransformer.backends.numba.math import erf, exp
+from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.ops.activations import ReluCache
+from minitransformer.ops.checks import require_gradient
+
+_SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
+_SQRT_HALF = math.sqrt(0.5)
+_TANH_CUBIC = 0.044715
+
+
+class SlopeCache(NamedTuple):
+    """What the backward of SiLU and GELU needs."""
+
+    slope: Array  # dy/dx, the shape of x
+
+
+@compiled
+def _silu(x: Array, y: Array, slope: Array) -> None:
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        sigmoid = one / (one + exp(-x[i]))
+        y[i] = x[i] * sigmoid
+        slope[i] = sigmoid + x[i] * sigmoid * (one - sigmoid)
+
+
+@parallel
+def _silu_shards(x: Array, y: Array, slope: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.size)
+        _silu(x[part], y[part], slope[part])
+
+
+@kernel("numba", ops.silu_forward, cache=SlopeCache)
+def silu_forward(x: Array) -> tuple[Array, SlopeCache]:
+    """1 / (1 + exp(-x)) is right even where exp overflows: it is 0 there."""
+    y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    _silu_shards(flat(x), flat(y), flat(slope))
+    return y, SlopeCache(slope)
+
+
+@kernel("numba", ops.silu_backward, cache=SlopeCache)
+def silu_backward(dy: Array, cache: SlopeCache) -> tuple[Array]:
+    """One multiplication."""
+    return _times_slope("silu", dy, cache)
+
+
+@compiled
+def _gelu_tanh(x: Array, y: Array, slope: Array) -> None:
+    """``(1 + tanh(u)) / 2`` is the sigmoid of 2 u: one exp, and as exact where it is nearly 0."""
+    one, three = x.dtype.type(1), x.dtype.type(3)
+    k, cubic = x.dtype.type(2.0 * _SQRT_2_OVER_PI), x.dtype.type(_TANH_CUBIC)
+    for i in range(x.size):
+        bend = cubic * x[i] * x[i]
+        share = one / (one + exp(-k * x[i] * (one + bend)))
+        y[i] = x[i] * share
+        slope[i] = share + x[i] * share * (one - share) * k * (one + three * bend)
+
+
+@compiled
+def _gelu_erf(x: Array, y: Array, slope: Array) -> None:
+    half, one = x.dtype.type(0.5), x.dtype.type(1)
+    k, root = x.dtype.type(_SQRT_2_OVER_PI), x.dtype.type(_SQRT_HALF)
+    for i in range(x.size):
+        inner = erf(x[i] * root)
+        inner_slope = k * exp(-half * x[i] * x[i])
+        y[i] = half * x[i] * (one + inner)
+        slope[i] = half * (one + inner + x[i] * inner_slope)
+
+
+@parallel
+def _gelu_tanh_shards(x: Array, y: Array, slope: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.size)
+        _gelu_tanh(x[part], y[part], slope[part])
+
+
+@parallel
+def _gelu_erf_shards(x: Array, y: Array, slope: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.size)
+        _gelu_erf(x[part], y[part], slope[part])
+
+
+@kernel("numba", ops.gelu_forward, cache=SlopeCache)
+def gelu_forward(
+    x: Array, approximate: Literal["tanh", "none"] = "tanh"
+) -> tuple[Array, SlopeCache]:
+    """Two forms, two kernels: whoever uses one does not compile the other."""
+    y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    run = _gelu_tanh_shards if approximate == "tanh" else _gelu_erf_shards
+    run(flat(x), flat(y), flat(slope))
+    return y, SlopeCache(slope)
+
+
+@kernel("numba", ops.gelu_backward, cache=SlopeCache)
+def gelu_backward(dy: Array, cache: SlopeCache) -> tuple[Array]:
+    """One multiplication."""
+    return _times_slope("gelu", dy, cache)
+
+
+@compiled
+def _multiply(a: Array, b: Array, y: Array) -> None:
+    for i in range(a.size):
+        y[i] = a[i] * b[i]
+
+
+@parallel
+def _multiply_shards(a: Array, b: Array, y: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, a.size)
+        _multiply(a[part], b[part], y[part])
+
+
+def _times_slope(op: str, dy: Array, cache: SlopeCache) -> tuple[Array]:
+    (slope,) = cache
+    require_gradient(op, dy, slope.shape, slope.dtype)
+    dx = np.empty(slope.shape, slope.dtype)
+    _multiply_shards(flat(dy), flat(slope), flat(dx))
+    return (dx,)
+
+
+@compiled
+def _relu(x: Array, y: Array) -> None:
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] < zero else x[i]
+
+
+@parallel
+def _relu_shards(x: Array, y: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.size)
+        _relu(x[part], y[part])
+
+
+@kernel("numba", ops.relu_forward)
+def relu_forward(x: Array) -> tuple[Array, ReluCache]:
+    """Written so that NaN stays NaN."""
+    y = np.empty(x.shape, x.dtype)
+    _relu_shards(flat(x), flat(y))
+    return y, ReluCache(x)
+
+
+@compiled
+def _relu_gradient(dy: Array, x: Array, dx: Array) -> None:
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        dx[i] = dy[i] if x[i] > zero else zero
+
+
+@parallel
+def _relu_gradient_shards(dy: Array, x: Array, dx: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.size)
+        _relu_gradient(dy[part], x[part], dx[part])
+
+
+@kernel("numba", ops.relu_backward)
+def relu_backward(dy: Array, cache: ReluCache) -> tuple[Array]:
+    """Pass dy on where x is positive."""
+    dx = np.empty(dy.shape, dy.dtype)
+    _relu_gradient_shards(flat(dy), flat(cache.x), flat(dx))
+    return (dx,)

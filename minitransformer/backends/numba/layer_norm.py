@@ -1,0 +1,122 @@
+"""Layer norm: backward needs two numbers for each position, not the normalised x."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minitransformer import ops
+from minitransformer.backend import kernel
+from minitransformer.backends.numba.arrays import own, rows, shard
+from minitransformer.backends.numba.threads import SHARDS, Array, parallel, reassociated
+from minitransformer.ops.checks import require_gradient
+
+
+class LayerNormCache(NamedTuple):
+    """What this backward needs; ``xhat = (x - mean) rstd`` is cheaper to compute than to load."""
+
+    x: Array  # (..., C)
+    mean: Array  # (N,)
+    rstd: Array  # (N,), 1 / sqrt(variance + eps)
+    gamma: Array  # (C,)
+
+
+@reassociated
+def _layer_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, y: Array, mean: Array, rstd: Array
+) -> None:
+    """Three passes over a row that stays in the nearest cache: mean, variance, result."""
+    zero, one, count = x.dtype.type(0), x.dtype.type(1), x.dtype.type(x.shape[1])
+    for n in range(x.shape[0]):
+        total = zero
+        for c in range(x.shape[1]):
+            total += x[n, c]
+        centre = total / count
+        squares = zero
+        for c in range(x.shape[1]):
+            squares += (x[n, c] - centre) * (x[n, c] - centre)
+        scale = one / np.sqrt(squares / count + x.dtype.type(eps))
+        for c in range(x.shape[1]):
+            y[n, c] = (x[n, c] - centre) * scale * gamma[c] + beta[c]
+        mean[n] = centre
+        rstd[n] = scale
+
+
+@parallel
+def _layer_norm_shards(
+    x: Array, gamma: Array, beta: Array, eps: float, y: Array, mean: Array, rstd: Array
+) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.shape[0])
+        _layer_norm(x[part], gamma, beta, eps, y[part], mean[part], rstd[part])
+
+
+@kernel("numba", ops.layer_norm_forward, cache=LayerNormCache)
+def layer_norm_forward(
+    x: Array, gamma: Array, beta: Array, eps: float = 1e-5
+) -> tuple[Array, LayerNormCache]:
+    """One pass over memory."""
+    x2, gamma = rows(x), own(gamma)
+    y = np.empty(x.shape, x.dtype)
+    mean, rstd = np.empty((2, len(x2)), x.dtype)
+    _layer_norm_shards(x2, gamma, own(beta), float(eps), rows(y), mean, rstd)
+    return y, LayerNormCache(x, mean, rstd, gamma)
+
+
+@reassociated
+def _layer_norm_gradient(
+    dy: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    gamma: Array,
+    dx: Array,
+    dgamma: Array,
+    dbeta: Array,
+) -> None:
+    zero, count = x.dtype.type(0), x.dtype.type(x.shape[1])
+    for n in range(x.shape[0]):
+        centre, scale = mean[n], rstd[n]
+        along_one, along_xhat = zero, zero
+        for c in range(x.shape[1]):
+            xhat = (x[n, c] - centre) * scale
+            dgamma[c] += dy[n, c] * xhat
+            dbeta[c] += dy[n, c]
+            dxhat = dy[n, c] * gamma[c]
+            along_one += dxhat
+            along_xhat += dxhat * xhat
+            dx[n, c] = dxhat
+        along_one /= count
+        along_xhat /= count
+        for c in range(x.shape[1]):
+            xhat = (x[n, c] - centre) * scale
+            dx[n, c] = scale * (dx[n, c] - along_one - xhat * along_xhat)
+
+
+@parallel
+def _layer_norm_gradient_shards(
+    dy: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    gamma: Array,
+    dx: Array,
+    dgamma: Array,
+    dbeta: Array,
+) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.shape[0])
+        _layer_norm_gradient(
+            dy[part], x[part], mean[part], rstd[part], gamma, dx[part], dgamma[s], dbeta[s]
+        )
+
+
+@kernel("numba", ops.layer_norm_backward, cache=LayerNormCache)
+def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Array, Array]:
+    """Each shard sums its own rows; the shards' sums are added in their order."""
+    x, mean, rstd, gamma = cache
+    require_gradient("layer_norm", dy, x.shape, x.dtype)
+    dx = np.empty(x.shape, x.dtype)
+    dgamma, dbeta = np.zeros((2, SHARDS, x.shape[-1]), x.dtype)
+    _layer_norm_gradient_shards(rows(dy), rows(x), mean, rstd, gamma, rows(dx), dgamma, dbeta)
+    return dx, dgamma.sum(axis=0), dbeta.sum(axis=0)

@@ -1,0 +1,57 @@
+"""Affine map of the last axis: three matrix products and a sum."""
+
+import math
+
+import numpy as np
+
+from minitransformer import ops
+from minitransformer.backend import kernel
+from minitransformer.backends.numba.gemm import multiply
+from minitransformer.backends.numba.threads import SHARDS, Array, sharded
+from minitransformer.ops.linear import LinearCache
+
+
+@kernel("numba", ops.linear_forward)
+def linear_forward(
+    x: Array, w: Array, b: Array | None = None, transposed: bool = False
+) -> tuple[Array, LinearCache]:
+    """Multiply all rows at once; every row of sums starts from b."""
+    rows = _rows(x)
+    weights = w.T if transposed else w
+    y = np.empty((len(rows), weights.shape[1]), x.dtype)
+    multiply(rows, weights, y, b)
+    return y.reshape(*x.shape[:-1], y.shape[1]), LinearCache(x, w, b is not None, transposed)
+
+
+@kernel("numba", ops.linear_backward)
+def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, Array, Array | None]:
+    """Multiply by the transposes, which are packed as they lie."""
+    x, w, has_bias, transposed = cache
+    rows, drows = _rows(x), _rows(dy)
+    # y += b
+    db = column_sums(drows) if has_bias else None
+    # y = rows @ (w.T if transposed else w)
+    dw = np.empty(w.shape, w.dtype)
+    multiply(*((drows.T, rows) if transposed else (rows.T, drows)), dw)
+    dx = np.empty(rows.shape, x.dtype)
+    multiply(drows, w if transposed else w.T, dx)
+    return dx.reshape(x.shape), dw, db
+
+
+def column_sums(x: Array) -> Array:
+    """Sum the rows of a matrix, in the same order on any number of cores."""
+    parts = np.zeros((SHARDS, x.shape[1]), x.dtype)
+    _sum_rows(x, parts)
+    total: Array = parts.sum(axis=0)
+    return total
+
+
+@sharded(inputs=1)
+def _sum_rows(x: Array, parts: Array, shard: int, shards: int) -> None:
+    for i in range(shard * len(x) // shards, (shard + 1) * len(x) // shards):
+        for j in range(x.shape[1]):
+            parts[shard, j] += x[i, j]
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

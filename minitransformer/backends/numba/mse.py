@@ -1,0 +1,66 @@
+"""Mean squared error: difference and loss in one pass, both gradients in another."""
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from minitransformer import ops
+from minitransformer.backend import kernel
+from minitransformer.backends.numba.arrays import flat, shard
+from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel, reassociated
+from minitransformer.ops.mse import MseCache
+
+
+@reassociated
+def _mse(prediction: Array, target: Array, difference: Array) -> float:
+    total = 0.0
+    for i in range(prediction.size):
+        d = prediction[i] - target[i]
+        difference[i] = d
+        total += np.float64(d) * np.float64(d)
+    return total
+
+
+@parallel
+def _mse_shards(prediction: Array, target: Array, difference: Array, totals: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, prediction.size)
+        totals[s] = _mse(prediction[part], target[part], difference[part])
+
+
+@kernel("numba", ops.mse_forward)
+def mse_forward(prediction: Array, target: Array) -> tuple[Any, MseCache]:
+    """Squares add up in float64, shard by shard."""
+    difference = np.empty(prediction.shape, prediction.dtype)
+    totals = np.empty(SHARDS)
+    _mse_shards(flat(prediction), flat(target), flat(difference), totals)
+    return prediction.dtype.type(totals.sum() / difference.size), MseCache(difference)
+
+
+@compiled
+def _mse_gradient(difference: Array, factor: float, dprediction: Array, dtarget: Array) -> None:
+    slope = difference.dtype.type(factor)
+    for i in range(difference.size):
+        dprediction[i] = slope * difference[i]
+        dtarget[i] = -slope * difference[i]
+
+
+@parallel
+def _mse_gradient_shards(
+    difference: Array, factor: float, dprediction: Array, dtarget: Array
+) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, difference.size)
+        _mse_gradient(difference[part], factor, dprediction[part], dtarget[part])
+
+
+@kernel("numba", ops.mse_backward)
+def mse_backward(dy: Any, cache: MseCache) -> tuple[Array, Array]:
+    """The two gradients differ in sign only."""
+    (difference,) = cache
+    dprediction = np.empty(difference.shape, difference.dtype)
+    dtarget = np.empty(difference.shape, difference.dtype)
+    factor = float(dy) * 2.0 / difference.size
+    _mse_gradient_shards(flat(difference), factor, flat(dprediction), flat(dtarget))
+    return dprediction, dtarget

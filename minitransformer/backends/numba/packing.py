@@ -1,0 +1,91 @@
+"""Copies of matrices in the order in which a product's tiles read them."""
+
+import numpy as np
+
+from minitransformer.backends.numba.simd import (
+    copy_panel_row,
+    copy_tile_column,
+    copy_transposed,
+    multiply_add_tile,
+    never_inline,
+)
+from minitransformer.backends.numba.threads import Array, compiled, sharded
+from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, VECTOR_BYTES
+
+
+def pack_all(b: Array, columns: int) -> Array:
+    """Pack a matrix (K, N) on all cores; returns its panels, one under the other."""
+    K, N = b.shape
+    panels = np.empty((-(-N // columns) * K, columns), b.dtype)
+    _pack(b, panels)
+    return panels
+
+
+@sharded(inputs=1, any_split=True)
+def _pack(b: Array, panels: Array, shard: int, shards: int) -> None:
+    count = parts(b.shape[1], panels.shape[1])
+    pack(b, panels, shard * count // shards, (shard + 1) * count // shards)
+
+
+@compiled
+def parts(size: int, part: int) -> int:
+    """Count the parts that hold ``size``, the last of them perhaps not full."""
+    return (size + part - 1) // part
+
+
+@compiled
+def pack(b: Array, panels: Array, first: int, last: int) -> None:
+    """Copy b (K, N) into panels ``first`` to ``last``; columns beyond N are 0.
+
+    Panel p holds the columns of b from ``p * columns`` on, row under row:
+    ``panels[p * K + k, j] = b[k, p * columns + j]``.
+    """
+    never_inline()
+    K, N = b.shape
+    columns = panels.shape[1]
+    lanes = VECTOR_BYTES // b.itemsize
+    for p in range(first, last):
+        j, row, done = p * columns, p * K, 0
+        full = N - j >= columns
+        if full and b.strides[1] == b.itemsize:
+            done = K
+            for k in range(K):
+                if columns == ROWS:
+                    copy_tile_column(panels, row + k, 0, b, k, j)
+                else:
+                    copy_panel_row(panels, row + k, 0, b, k, j)
+        elif full and b.strides[0] == b.itemsize and columns % lanes == 0:
+            done = K // lanes * lanes
+            for k in range(0, done, lanes):
+                for n in range(0, columns, lanes):
+                    copy_transposed(panels, row + k, n, b, k, j + n)
+        for k in range(done, K):
+            for n in range(columns):
+                panels[row + k, n] = b[k, j + n] if j + n < N else 0
+
+
+@compiled
+def packed(b: Array, width: int) -> Array:
+    """Pack all of b on one core, with room for a multiple of ``width`` columns."""
+    K, N = b.shape
+    columns = ROW_BYTES // b.itemsize
+    panels = np.empty((parts(N, width) * (width // columns) * K, columns), b.dtype)
+    pack(b, panels, 0, parts(N, width) * (width // columns))
+    return panels
+
+
+@compiled
+def multiply_block(
+    c: Array, a: Array, rows: int, panels: Array, height: int, at: int, depth: int
+) -> None:
+    """Add a small product to whole rows of c, whose width is a multiple of a tile's.
+
+    ``c[:rows] += a[:rows, :depth] @ b[k:k + depth]``, with columns of b, which has ``height`` rows,
+    from a panel on of which row k is ``panels[at]``.
+    """
+    never_inline()
+    columns = panels.shape[1]
+    for p in range(c.shape[1] // columns):
+        for i in range(0, rows, ROWS):
+            j, k, n = p * columns, p * height + at, min(ROWS, rows - i)
+            multiply_add_tile(c, i, j, c, i, j, a, i, 0, panels, k, depth, n)

@@ -1,0 +1,87 @@
+"""RMS norm: as layer norm, but there is no mean to subtract."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minitransformer import ops
+from minitransformer.backend import kernel
+from minitransformer.backends.numba.arrays import own, rows, shard
+from minitransformer.backends.numba.threads import SHARDS, Array, parallel, reassociated
+from minitransformer.ops.checks import require_gradient
+
+
+class RMSNormCache(NamedTuple):
+    """What this backward needs; ``xhat = x rrms`` is cheaper to compute than to load."""
+
+    x: Array  # (..., C)
+    rrms: Array  # (N,), 1 / sqrt(mean(x^2) + eps)
+    gamma: Array  # (C,)
+
+
+@reassociated
+def _rms_norm(x: Array, gamma: Array, eps: float, y: Array, rrms: Array) -> None:
+    one, count = x.dtype.type(1), x.dtype.type(x.shape[1])
+    for n in range(x.shape[0]):
+        squares = x.dtype.type(0)
+        for c in range(x.shape[1]):
+            squares += x[n, c] * x[n, c]
+        scale = one / np.sqrt(squares / count + x.dtype.type(eps))
+        for c in range(x.shape[1]):
+            y[n, c] = x[n, c] * scale * gamma[c]
+        rrms[n] = scale
+
+
+@parallel
+def _rms_norm_shards(x: Array, gamma: Array, eps: float, y: Array, rrms: Array) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.shape[0])
+        _rms_norm(x[part], gamma, eps, y[part], rrms[part])
+
+
+@kernel("numba", ops.rms_norm_forward, cache=RMSNormCache)
+def rms_norm_forward(x: Array, gamma: Array, eps: float = 1e-6) -> tuple[Array, RMSNormCache]:
+    """One pass over memory."""
+    x2, gamma = rows(x), own(gamma)
+    y, rrms = np.empty(x.shape, x.dtype), np.empty(len(x2), x.dtype)
+    _rms_norm_shards(x2, gamma, float(eps), rows(y), rrms)
+    return y, RMSNormCache(x, rrms, gamma)
+
+
+@reassociated
+def _rms_norm_gradient(
+    dy: Array, x: Array, rrms: Array, gamma: Array, dx: Array, dgamma: Array
+) -> None:
+    count = x.dtype.type(x.shape[1])
+    for n in range(x.shape[0]):
+        scale, along_xhat = rrms[n], x.dtype.type(0)
+        for c in range(x.shape[1]):
+            xhat = x[n, c] * scale
+            dgamma[c] += dy[n, c] * xhat
+            dxhat = dy[n, c] * gamma[c]
+            along_xhat += dxhat * xhat
+            dx[n, c] = dxhat
+        along_xhat /= count
+        for c in range(x.shape[1]):
+            dx[n, c] = scale * (dx[n, c] - x[n, c] * scale * along_xhat)
+
+
+@parallel
+def _rms_norm_gradient_shards(
+    dy: Array, x: Array, rrms: Array, gamma: Array, dx: Array, dgamma: Array
+) -> None:
+    for s in prange(SHARDS):
+        part = shard(s, x.shape[0])
+        _rms_norm_gradient(dy[part], x[part], rrms[part], gamma, dx[part], dgamma[s])
+
+
+@kernel("numba", ops.rms_norm_backward, cache=RMSNormCache)
+def rms_norm_backward(dy: Array, cache: RMSNormCache) -> tuple[Array, Array]:
+    """Each shard sums its own rows; the shards' sums are added in their order."""
+    x, rrms, gamma = cache
+    require_gradient("rms_norm", dy, x.shape, x.dtype)
+    dx = np.empty(x.shape, x.dtype)
+    dgamma = np.zeros((SHARDS, x.shape[-1]), x.dtype)
+    _rms_norm_gradient_shards(rows(dy), rows(x), rrms, gamma, rows(dx), dgamma)
+    return dx, dgamma.sum(axis=0)
