@@ -44,7 +44,8 @@ def test_the_number_of_mutants():
 
 
 def test_files_and_commands_exist():
-    for name in re.findall(r"^  (\S+[/.]\S*) ", README, flags=re.MULTILINE):
+    tree = next(code for _, code in BLOCKS if code.startswith("minitransformer/\n"))
+    for name in re.findall(r"^  (\S+[/.]\S*) ", tree, flags=re.MULTILINE):
         assert (ROOT / "minitransformer" / name).exists(), name
     for name in re.findall(r"(?:`|&& )minitransformer (\w+)", README):
         assert name in COMMANDS, name
