@@ -11,7 +11,7 @@ import pkgutil
 # A thread without work spins for this long, some 50 microseconds, before it lets go of its core. By
 # default it is 300 times as much: where another program holds a core, every kernel would take 15
 # milliseconds. GNU's OpenMP reads it when it is loaded, which is at the first parallel kernel.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

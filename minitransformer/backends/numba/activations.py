@@ -8,13 +8,12 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import flat, shard
+from minitransformer.backends.numba.arrays import flat
 from minitransformer.backends.numba.math import erf, exp
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.ops.activations import ReluCache
 from minitransformer.ops.checks import require_gradient
 
@@ -29,8 +28,11 @@ class SlopeCache(NamedTuple):
     slope: Array  # dy/dx, the shape of x
 
 
+@sharded()
 @compiled
-def _silu(x: Array, y: Array, slope: Array) -> None:
+def _silu(x: Array, y: Array, slope: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    x, y, slope = x[part], y[part], slope[part]
     one = x.dtype.type(1)
     for i in range(x.size):
         sigmoid = one / (one + exp(-x[i]))
@@ -38,18 +40,11 @@ def _silu(x: Array, y: Array, slope: Array) -> None:
         slope[i] = sigmoid + x[i] * sigmoid * (one - sigmoid)
 
 
-@parallel
-def _silu_shards(x: Array, y: Array, slope: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _silu(x[part], y[part], slope[part])
-
-
 @kernel("numba", ops.silu_forward, cache=SlopeCache)
 def silu_forward(x: Array) -> tuple[Array, SlopeCache]:
     """1 / (1 + exp(-x)) is right even where exp overflows: it is 0 there."""
     y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
-    _silu_shards(flat(x), flat(y), flat(slope))
+    _silu(flat(x), flat(y), flat(slope))
     return y, SlopeCache(slope)
 
 
@@ -59,9 +54,12 @@ def silu_backward(dy: Array, cache: SlopeCache) -> tuple[Array]:
     return _times_slope("silu", dy, cache)
 
 
+@sharded()
 @compiled
-def _gelu_tanh(x: Array, y: Array, slope: Array) -> None:
+def _gelu_tanh(x: Array, y: Array, slope: Array, shard: int, shards: int) -> None:
     """``(1 + tanh(u)) / 2`` is the sigmoid of 2 u: one exp, and as exact where it is nearly 0."""
+    part = part_of(x.size, shard, shards)
+    x, y, slope = x[part], y[part], slope[part]
     one, three = x.dtype.type(1), x.dtype.type(3)
     k, cubic = x.dtype.type(2.0 * _SQRT_2_OVER_PI), x.dtype.type(_TANH_CUBIC)
     for i in range(x.size):
@@ -71,8 +69,11 @@ def _gelu_tanh(x: Array, y: Array, slope: Array) -> None:
         slope[i] = share + x[i] * share * (one - share) * k * (one + three * bend)
 
 
+@sharded()
 @compiled
-def _gelu_erf(x: Array, y: Array, slope: Array) -> None:
+def _gelu_erf(x: Array, y: Array, slope: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    x, y, slope = x[part], y[part], slope[part]
     half, one = x.dtype.type(0.5), x.dtype.type(1)
     k, root = x.dtype.type(_SQRT_2_OVER_PI), x.dtype.type(_SQRT_HALF)
     for i in range(x.size):
@@ -82,27 +83,13 @@ def _gelu_erf(x: Array, y: Array, slope: Array) -> None:
         slope[i] = half * (one + inner + x[i] * inner_slope)
 
 
-@parallel
-def _gelu_tanh_shards(x: Array, y: Array, slope: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _gelu_tanh(x[part], y[part], slope[part])
-
-
-@parallel
-def _gelu_erf_shards(x: Array, y: Array, slope: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _gelu_erf(x[part], y[part], slope[part])
-
-
 @kernel("numba", ops.gelu_forward, cache=SlopeCache)
 def gelu_forward(
     x: Array, approximate: Literal["tanh", "none"] = "tanh"
 ) -> tuple[Array, SlopeCache]:
     """Two forms, two kernels: whoever uses one does not compile the other."""
     y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
-    run = _gelu_tanh_shards if approximate == "tanh" else _gelu_erf_shards
+    run = _gelu_tanh if approximate == "tanh" else _gelu_erf
     run(flat(x), flat(y), flat(slope))
     return y, SlopeCache(slope)
 
@@ -113,66 +100,54 @@ def gelu_backward(dy: Array, cache: SlopeCache) -> tuple[Array]:
     return _times_slope("gelu", dy, cache)
 
 
+@sharded()
 @compiled
-def _multiply(a: Array, b: Array, y: Array) -> None:
+def _multiply(a: Array, b: Array, y: Array, shard: int, shards: int) -> None:
+    part = part_of(a.size, shard, shards)
+    a, b, y = a[part], b[part], y[part]
     for i in range(a.size):
         y[i] = a[i] * b[i]
-
-
-@parallel
-def _multiply_shards(a: Array, b: Array, y: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, a.size)
-        _multiply(a[part], b[part], y[part])
 
 
 def _times_slope(op: str, dy: Array, cache: SlopeCache) -> tuple[Array]:
     (slope,) = cache
     require_gradient(op, dy, slope.shape, slope.dtype)
     dx = np.empty(slope.shape, slope.dtype)
-    _multiply_shards(flat(dy), flat(slope), flat(dx))
+    _multiply(flat(dy), flat(slope), flat(dx))
     return (dx,)
 
 
+@sharded()
 @compiled
-def _relu(x: Array, y: Array) -> None:
+def _relu(x: Array, y: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    x, y = x[part], y[part]
     zero = x.dtype.type(0)
     for i in range(x.size):
         y[i] = zero if x[i] < zero else x[i]
-
-
-@parallel
-def _relu_shards(x: Array, y: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _relu(x[part], y[part])
 
 
 @kernel("numba", ops.relu_forward)
 def relu_forward(x: Array) -> tuple[Array, ReluCache]:
     """Written so that NaN stays NaN."""
     y = np.empty(x.shape, x.dtype)
-    _relu_shards(flat(x), flat(y))
+    _relu(flat(x), flat(y))
     return y, ReluCache(x)
 
 
+@sharded()
 @compiled
-def _relu_gradient(dy: Array, x: Array, dx: Array) -> None:
+def _relu_gradient(dy: Array, x: Array, dx: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    dy, x, dx = dy[part], x[part], dx[part]
     zero = x.dtype.type(0)
     for i in range(x.size):
         dx[i] = dy[i] if x[i] > zero else zero
-
-
-@parallel
-def _relu_gradient_shards(dy: Array, x: Array, dx: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _relu_gradient(dy[part], x[part], dx[part])
 
 
 @kernel("numba", ops.relu_backward)
 def relu_backward(dy: Array, cache: ReluCache) -> tuple[Array]:
     """Pass dy on where x is positive."""
     dx = np.empty(dy.shape, dy.dtype)
-    _relu_gradient_shards(flat(dy), flat(cache.x), flat(dx))
+    _relu_gradient(flat(dy), flat(cache.x), flat(dx))
     return (dx,)

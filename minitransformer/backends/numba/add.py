@@ -3,29 +3,24 @@
 import math
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import flat, own, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.backends.numba.arrays import flat, own
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.ops.add import AddCache
 from minitransformer.ops.broadcasting import unbroadcast
 
 
+@sharded()
 @compiled
-def _add(a: Array, b: Array, y: Array) -> None:
-    for i in range(y.size):
-        y[i] = a[i] + b[i]
-
-
-@parallel
-def _add_shards(a: Array, b: Array, y: Array) -> None:
+def _add(a: Array, b: Array, y: Array, shard: int, shards: int) -> None:
     """``y[n] = a[n] + b``."""
-    for s in prange(SHARDS):
-        part = shard(s, b.size)
-        for n in range(y.shape[0]):
-            _add(a[n][part], b[part], y[n][part])
+    part = part_of(b.size, shard, shards)
+    for n in range(y.shape[0]):
+        left, right, total = a[n][part], b[part], y[n][part]
+        for i in range(total.size):
+            total[i] = left[i] + right[i]
 
 
 @kernel("numba", ops.add_forward)
@@ -38,7 +33,7 @@ def add_forward(a: Array, b: Array) -> tuple[Array, AddCache]:
     y = np.empty(shape, a.dtype)
     if y.size:
         repetitions = (y.size // part.size, part.size)
-        _add_shards(own(whole).reshape(repetitions), flat(part), y.reshape(repetitions))
+        _add(own(whole).reshape(repetitions), flat(part), y.reshape(repetitions))
     return y, AddCache(a.shape, b.shape, a.dtype)
 
 
@@ -46,21 +41,17 @@ def _is_repeated(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return part == shape[len(shape) - len(part) :]
 
 
+@sharded()
 @compiled
-def _add_to(total: Array, part: Array) -> None:
-    for i in range(total.size):
-        total[i] += part[i]
-
-
-@parallel
-def _sum_repetitions(dy: Array, db: Array) -> None:
+def _sum_repetitions(dy: Array, db: Array, shard: int, shards: int) -> None:
     """``db = sum over n of dy[n]``."""
-    for s in prange(SHARDS):
-        part = shard(s, db.size)
-        total = db[part]
-        total[:] = db.dtype.type(0)
-        for n in range(dy.shape[0]):
-            _add_to(total, dy[n][part])
+    part = part_of(db.size, shard, shards)
+    total = db[part]
+    total[:] = db.dtype.type(0)
+    for n in range(dy.shape[0]):
+        repetition = dy[n][part]
+        for i in range(total.size):
+            total[i] += repetition[i]
 
 
 def _reduced(dy: Array, shape: tuple[int, ...]) -> Array:

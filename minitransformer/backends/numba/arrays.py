@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled
+from minitransformer.backends.numba.threads import Array
 
 
 def is_plain(x: Array) -> bool:
@@ -39,9 +39,3 @@ def repeating_rows(x: Array, shape: tuple[int, ...]) -> Array:
     leading = next((axis for axis, size in enumerate(sizes) if size != 1), len(sizes))
     kept = shape[min(leading, len(shape) - 1) :]
     return rows(np.broadcast_to(x.reshape(sizes[len(sizes) - len(kept) :]), kept))
-
-
-@compiled
-def shard(index: int, size: int) -> slice:
-    """The part of ``range(size)`` that belongs to one of the shards."""
-    return slice(size * index // SHARDS, size * (index + 1) // SHARDS)

@@ -8,13 +8,12 @@ probabilities would be the largest array of the whole step.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import rows, shard
+from minitransformer.backends.numba.arrays import rows
 from minitransformer.backends.numba.math import exp
-from minitransformer.backends.numba.threads import SHARDS, Array, parallel, reassociated
+from minitransformer.backends.numba.threads import Array, part_of, reassociated, sharded
 
 _IGNORED = -1
 
@@ -30,10 +29,26 @@ class CrossEntropyCache(NamedTuple):
     label_smoothing: float
 
 
+@sharded()
 @reassociated
 def _cross_entropy(
-    logits: Array, targets: Array, smoothing: float, top: Array, total: Array, surprise: Array
+    logits: Array,
+    targets: Array,
+    smoothing: float,
+    top: Array,
+    total: Array,
+    surprise: Array,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(logits.shape[0], shard, shards)
+    logits, targets, top, total, surprise = (
+        logits[part],
+        targets[part],
+        top[part],
+        total[part],
+        surprise[part],
+    )
     zero, nothing = logits.dtype.type(0), logits.dtype.type(-np.inf)
     for n in range(logits.shape[0]):
         top[n], total[n], surprise[n] = zero, zero, 0.0
@@ -58,17 +73,6 @@ def _cross_entropy(
         top[n], total[n] = highest, weights
 
 
-@parallel
-def _cross_entropy_shards(
-    logits: Array, targets: Array, smoothing: float, top: Array, total: Array, surprise: Array
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, logits.shape[0])
-        _cross_entropy(
-            logits[part], targets[part], smoothing, top[part], total[part], surprise[part]
-        )
-
-
 @kernel("numba", ops.cross_entropy_forward, cache=CrossEntropyCache)
 def cross_entropy_forward(
     logits: Array, targets: Array, ignore_index: int = -100, label_smoothing: float = 0.0
@@ -81,11 +85,12 @@ def cross_entropy_forward(
     kept, smoothing = ids.size - int(np.count_nonzero(ignored)), float(label_smoothing)
     top, total = np.empty((2, len(logits2)), logits.dtype)
     surprise = np.empty(len(logits2))
-    _cross_entropy_shards(logits2, ids, smoothing, top, total, surprise)
+    _cross_entropy(logits2, ids, smoothing, top, total, surprise)
     loss = logits.dtype.type(surprise.sum() / max(1, kept))
     return loss, CrossEntropyCache(logits, ids, top, total, kept, smoothing)
 
 
+@sharded()
 @reassociated
 def _cross_entropy_gradient(
     logits: Array,
@@ -95,7 +100,17 @@ def _cross_entropy_gradient(
     smoothing: float,
     scale: float,
     dlogits: Array,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(logits.shape[0], shard, shards)
+    logits, targets, top, total, dlogits = (
+        logits[part],
+        targets[part],
+        top[part],
+        total[part],
+        dlogits[part],
+    )
     factor, zero = logits.dtype.type(scale), logits.dtype.type(0)
     even = logits.dtype.type(scale * smoothing / max(1, logits.shape[1]))
     sure = logits.dtype.type(scale * (1.0 - smoothing))
@@ -109,30 +124,11 @@ def _cross_entropy_gradient(
         dlogits[n, targets[n]] -= sure
 
 
-@parallel
-def _cross_entropy_gradient_shards(
-    logits: Array,
-    targets: Array,
-    top: Array,
-    total: Array,
-    smoothing: float,
-    scale: float,
-    dlogits: Array,
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, logits.shape[0])
-        _cross_entropy_gradient(
-            logits[part], targets[part], top[part], total[part], smoothing, scale, dlogits[part]
-        )
-
-
 @kernel("numba", ops.cross_entropy_backward, cache=CrossEntropyCache)
 def cross_entropy_backward(dy: Any, cache: CrossEntropyCache) -> tuple[Array]:
     """``dy (p - q) / N`` in one pass."""
     logits, targets, top, total, kept, smoothing = cache
     dlogits = np.empty(logits.shape, logits.dtype)
     scale = float(dy) / max(1, kept)
-    _cross_entropy_gradient_shards(
-        rows(logits), targets, top, total, smoothing, scale, rows(dlogits)
-    )
+    _cross_entropy_gradient(rows(logits), targets, top, total, smoothing, scale, rows(dlogits))
     return (dlogits,)

@@ -1,34 +1,29 @@
 """Dropout: one multiplication with a choice, forward and backward alike."""
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import flat, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.backends.numba.arrays import flat
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.ops.dropout import DropoutCache
 
 
+@sharded()
 @compiled
-def _drop(x: Array, keep: Array, factor: float, y: Array) -> None:
+def _drop(x: Array, keep: Array, factor: float, y: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    x, keep, y = x[part], keep[part], y[part]
     scale, zero = x.dtype.type(factor), x.dtype.type(0)
     for i in range(x.size):
         y[i] = scale * x[i] if keep[i] else zero
-
-
-@parallel
-def _drop_shards(x: Array, keep: Array, factor: float, y: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.size)
-        _drop(x[part], keep[part], factor, y[part])
 
 
 def _dropped(x: Array, keep: Array | None, p: float) -> Array:
     if keep is None:
         return x.copy()
     y = np.empty(x.shape, x.dtype)
-    _drop_shards(flat(x), flat(keep), 1.0 / (1.0 - float(p)), flat(y))
+    _drop(flat(x), flat(keep), 1.0 / (1.0 - float(p)), flat(y))
     return y
 
 

@@ -19,16 +19,12 @@ import numpy as np
 from minitransformer.backends.numba.flash_forward import BLOCK, LOW, clear, weight
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.simd import strided
-from minitransformer.backends.numba.threads import (
-    Array,
-    compiled,
-    reassociated,
-    sharded,
-)
+from minitransformer.backends.numba.threads import Array, compiled, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 
 
-@sharded(inputs=8, any_split=True)
+@sharded(any_strides=8, any_split=True)
+@compiled
 def backward(
     dy: Array,
     q: Array,

@@ -23,12 +23,7 @@ import numpy as np
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.simd import strided
-from minitransformer.backends.numba.threads import (
-    Array,
-    compiled,
-    reassociated,
-    sharded,
-)
+from minitransformer.backends.numba.threads import Array, compiled, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 
 BLOCK = 64
@@ -39,7 +34,8 @@ LOW = -80
 CPU falls out of step, and next to the top's weight of 1 they are nothing."""
 
 
-@sharded(inputs=5, any_split=True)
+@sharded(any_strides=5, any_split=True)
+@compiled
 def forward(
     q: Array,
     k: Array,

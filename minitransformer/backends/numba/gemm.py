@@ -53,7 +53,8 @@ def multiply(a: Array, b: Array, c: Array, bias: Array | None = None, add: bool 
     _multiply(a, panels, start, c, a_is_packed, add)
 
 
-@sharded(inputs=1, any_split=True)
+@sharded(any_strides=1, any_split=True)
+@compiled
 def _multiply(
     a: Array,
     panels: Array,
@@ -79,7 +80,8 @@ def _multiply(
     )
 
 
-@sharded(inputs=2, any_split=True)
+@sharded(any_strides=2, any_split=True)
+@compiled
 def multiply_batch(a: Array, b: Array, c: Array, shard: int, shards: int) -> None:
     """Compute ``c[n] = a[n] b[n]`` for all n, each on one core; rows of a are contiguous."""
     batch, K, N = b.shape

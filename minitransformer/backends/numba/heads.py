@@ -3,47 +3,40 @@
 import itertools
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba.arrays import own
-from minitransformer.backends.numba.threads import Array, compiled, parallel
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.ops.heads import MergeHeadsCache, SplitHeadsCache
 
 
+@sharded(any_split=True)
 @compiled
-def _gather(x: Array, head: int, y: Array) -> None:
-    for t in range(y.shape[0]):
-        source, target = x[t, head], y[t]
-        for d in range(target.size):
-            target[d] = source[d]
-
-
-@parallel
-def _gather_heads(x: Array, first: int, y: Array) -> None:
+def _gather_heads(x: Array, first: int, y: Array, shard: int, shards: int) -> None:
     """``y[b, h, t] = x[b, t, first + h]``."""
-    heads = y.shape[1]
-    for pair in prange(y.shape[0] * heads):
-        b, h = pair // heads, pair % heads
-        _gather(x[b], first + h, y[b, h])
+    B, H, T, D = y.shape
+    pairs = part_of(B * H, shard, shards)
+    for pair in range(pairs.start, pairs.stop):
+        b, h = pair // H, pair % H
+        for t in range(T):
+            source, target = x[b, t, first + h], y[b, h, t]
+            for d in range(D):
+                target[d] = source[d]
 
 
+@sharded(any_split=True)
 @compiled
-def _scatter(y: Array, head: int, x: Array) -> None:
-    for t in range(y.shape[0]):
-        source, target = y[t], x[t, head]
-        for d in range(target.size):
-            target[d] = source[d]
-
-
-@parallel
-def _scatter_heads(y: Array, first: int, x: Array) -> None:
+def _scatter_heads(y: Array, first: int, x: Array, shard: int, shards: int) -> None:
     """``x[b, t, first + h] = y[b, h, t]``."""
-    heads = y.shape[1]
-    for pair in prange(y.shape[0] * heads):
-        b, h = pair // heads, pair % heads
-        _scatter(y[b, h], first + h, x[b])
+    B, H, T, D = y.shape
+    pairs = part_of(B * H, shard, shards)
+    for pair in range(pairs.start, pairs.stop):
+        b, h = pair // H, pair % H
+        for t in range(T):
+            source, target = y[b, h, t], x[b, t, first + h]
+            for d in range(D):
+                target[d] = source[d]
 
 
 def _by_head(x: Array, heads: int) -> Array:

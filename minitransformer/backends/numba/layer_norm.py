@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import own, rows, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, parallel, reassociated
+from minitransformer.backends.numba.arrays import own, rows
+from minitransformer.backends.numba.threads import SHARDS, Array, part_of, reassociated, sharded
 from minitransformer.ops.checks import require_gradient
 
 
@@ -21,11 +20,22 @@ class LayerNormCache(NamedTuple):
     gamma: Array  # (C,)
 
 
+@sharded()
 @reassociated
 def _layer_norm(
-    x: Array, gamma: Array, beta: Array, eps: float, y: Array, mean: Array, rstd: Array
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    y: Array,
+    mean: Array,
+    rstd: Array,
+    shard: int,
+    shards: int,
 ) -> None:
     """Three passes over a row that stays in the nearest cache: mean, variance, result."""
+    part = part_of(x.shape[0], shard, shards)
+    x, y, mean, rstd = x[part], y[part], mean[part], rstd[part]
     zero, one, count = x.dtype.type(0), x.dtype.type(1), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
         total = zero
@@ -42,15 +52,6 @@ def _layer_norm(
         rstd[n] = scale
 
 
-@parallel
-def _layer_norm_shards(
-    x: Array, gamma: Array, beta: Array, eps: float, y: Array, mean: Array, rstd: Array
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.shape[0])
-        _layer_norm(x[part], gamma, beta, eps, y[part], mean[part], rstd[part])
-
-
 @kernel("numba", ops.layer_norm_forward, cache=LayerNormCache)
 def layer_norm_forward(
     x: Array, gamma: Array, beta: Array, eps: float = 1e-5
@@ -59,10 +60,11 @@ def layer_norm_forward(
     x2, gamma = rows(x), own(gamma)
     y = np.empty(x.shape, x.dtype)
     mean, rstd = np.empty((2, len(x2)), x.dtype)
-    _layer_norm_shards(x2, gamma, own(beta), float(eps), rows(y), mean, rstd)
+    _layer_norm(x2, gamma, own(beta), float(eps), rows(y), mean, rstd)
     return y, LayerNormCache(x, mean, rstd, gamma)
 
 
+@sharded()
 @reassociated
 def _layer_norm_gradient(
     dy: Array,
@@ -71,9 +73,14 @@ def _layer_norm_gradient(
     rstd: Array,
     gamma: Array,
     dx: Array,
-    dgamma: Array,
-    dbeta: Array,
+    dgammas: Array,
+    dbetas: Array,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(x.shape[0], shard, shards)
+    dy, x, mean, rstd, dx = dy[part], x[part], mean[part], rstd[part], dx[part]
+    dgamma, dbeta = dgammas[shard], dbetas[shard]
     zero, count = x.dtype.type(0), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
         centre, scale = mean[n], rstd[n]
@@ -93,30 +100,12 @@ def _layer_norm_gradient(
             dx[n, c] = scale * (dx[n, c] - along_one - xhat * along_xhat)
 
 
-@parallel
-def _layer_norm_gradient_shards(
-    dy: Array,
-    x: Array,
-    mean: Array,
-    rstd: Array,
-    gamma: Array,
-    dx: Array,
-    dgamma: Array,
-    dbeta: Array,
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.shape[0])
-        _layer_norm_gradient(
-            dy[part], x[part], mean[part], rstd[part], gamma, dx[part], dgamma[s], dbeta[s]
-        )
-
-
 @kernel("numba", ops.layer_norm_backward, cache=LayerNormCache)
 def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Array, Array]:
     """Each shard sums its own rows; the shards' sums are added in their order."""
     x, mean, rstd, gamma = cache
     require_gradient("layer_norm", dy, x.shape, x.dtype)
     dx = np.empty(x.shape, x.dtype)
-    dgamma, dbeta = np.zeros((2, SHARDS, x.shape[-1]), x.dtype)
-    _layer_norm_gradient_shards(rows(dy), rows(x), mean, rstd, gamma, rows(dx), dgamma, dbeta)
-    return dx, dgamma.sum(axis=0), dbeta.sum(axis=0)
+    dgammas, dbetas = np.zeros((2, SHARDS, x.shape[-1]), x.dtype)
+    _layer_norm_gradient(rows(dy), rows(x), mean, rstd, gamma, rows(dx), dgammas, dbetas)
+    return dx, dgammas.sum(axis=0), dbetas.sum(axis=0)

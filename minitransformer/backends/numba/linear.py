@@ -7,7 +7,7 @@ import numpy as np
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba.gemm import multiply
-from minitransformer.backends.numba.threads import SHARDS, Array, sharded
+from minitransformer.backends.numba.threads import SHARDS, Array, compiled, sharded
 from minitransformer.ops.linear import LinearCache
 
 
@@ -46,7 +46,8 @@ def column_sums(x: Array) -> Array:
     return total
 
 
-@sharded(inputs=1)
+@sharded(any_strides=1)
+@compiled
 def _sum_rows(x: Array, parts: Array, shard: int, shards: int) -> None:
     for i in range(shard * len(x) // shards, (shard + 1) * len(x) // shards):
         for j in range(x.shape[1]):

@@ -3,30 +3,34 @@
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import flat, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel, reassociated
+from minitransformer.backends.numba.arrays import flat
+from minitransformer.backends.numba.threads import (
+    SHARDS,
+    Array,
+    compiled,
+    part_of,
+    reassociated,
+    sharded,
+)
 from minitransformer.ops.mse import MseCache
 
 
+@sharded()
 @reassociated
-def _mse(prediction: Array, target: Array, difference: Array) -> float:
+def _mse(
+    prediction: Array, target: Array, difference: Array, totals: Array, shard: int, shards: int
+) -> None:
+    part = part_of(prediction.size, shard, shards)
+    prediction, target, difference = prediction[part], target[part], difference[part]
     total = 0.0
     for i in range(prediction.size):
         d = prediction[i] - target[i]
         difference[i] = d
         total += np.float64(d) * np.float64(d)
-    return total
-
-
-@parallel
-def _mse_shards(prediction: Array, target: Array, difference: Array, totals: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, prediction.size)
-        totals[s] = _mse(prediction[part], target[part], difference[part])
+    totals[shard] = total
 
 
 @kernel("numba", ops.mse_forward)
@@ -34,25 +38,21 @@ def mse_forward(prediction: Array, target: Array) -> tuple[Any, MseCache]:
     """Squares add up in float64, shard by shard."""
     difference = np.empty(prediction.shape, prediction.dtype)
     totals = np.empty(SHARDS)
-    _mse_shards(flat(prediction), flat(target), flat(difference), totals)
+    _mse(flat(prediction), flat(target), flat(difference), totals)
     return prediction.dtype.type(totals.sum() / difference.size), MseCache(difference)
 
 
+@sharded()
 @compiled
-def _mse_gradient(difference: Array, factor: float, dprediction: Array, dtarget: Array) -> None:
+def _mse_gradient(
+    difference: Array, factor: float, dprediction: Array, dtarget: Array, shard: int, shards: int
+) -> None:
+    part = part_of(difference.size, shard, shards)
+    difference, dprediction, dtarget = difference[part], dprediction[part], dtarget[part]
     slope = difference.dtype.type(factor)
     for i in range(difference.size):
         dprediction[i] = slope * difference[i]
         dtarget[i] = -slope * difference[i]
-
-
-@parallel
-def _mse_gradient_shards(
-    difference: Array, factor: float, dprediction: Array, dtarget: Array
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, difference.size)
-        _mse_gradient(difference[part], factor, dprediction[part], dtarget[part])
 
 
 @kernel("numba", ops.mse_backward)
@@ -62,5 +62,5 @@ def mse_backward(dy: Any, cache: MseCache) -> tuple[Array, Array]:
     dprediction = np.empty(difference.shape, difference.dtype)
     dtarget = np.empty(difference.shape, difference.dtype)
     factor = float(dy) * 2.0 / difference.size
-    _mse_gradient_shards(flat(difference), factor, flat(dprediction), flat(dtarget))
+    _mse_gradient(flat(difference), factor, flat(dprediction), flat(dtarget))
     return dprediction, dtarget

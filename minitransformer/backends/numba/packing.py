@@ -21,7 +21,8 @@ def pack_all(b: Array, columns: int) -> Array:
     return panels
 
 
-@sharded(inputs=1, any_split=True)
+@sharded(any_strides=1, any_split=True)
+@compiled
 def _pack(b: Array, panels: Array, shard: int, shards: int) -> None:
     count = parts(b.shape[1], panels.shape[1])
     pack(b, panels, shard * count // shards, (shard + 1) * count // shards)

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import own, rows, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, parallel, reassociated
+from minitransformer.backends.numba.arrays import own, rows
+from minitransformer.backends.numba.threads import SHARDS, Array, part_of, reassociated, sharded
 from minitransformer.ops.checks import require_gradient
 
 
@@ -20,8 +19,13 @@ class RMSNormCache(NamedTuple):
     gamma: Array  # (C,)
 
 
+@sharded()
 @reassociated
-def _rms_norm(x: Array, gamma: Array, eps: float, y: Array, rrms: Array) -> None:
+def _rms_norm(
+    x: Array, gamma: Array, eps: float, y: Array, rrms: Array, shard: int, shards: int
+) -> None:
+    part = part_of(x.shape[0], shard, shards)
+    x, y, rrms = x[part], y[part], rrms[part]
     one, count = x.dtype.type(1), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
         squares = x.dtype.type(0)
@@ -33,26 +37,29 @@ def _rms_norm(x: Array, gamma: Array, eps: float, y: Array, rrms: Array) -> None
         rrms[n] = scale
 
 
-@parallel
-def _rms_norm_shards(x: Array, gamma: Array, eps: float, y: Array, rrms: Array) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.shape[0])
-        _rms_norm(x[part], gamma, eps, y[part], rrms[part])
-
-
 @kernel("numba", ops.rms_norm_forward, cache=RMSNormCache)
 def rms_norm_forward(x: Array, gamma: Array, eps: float = 1e-6) -> tuple[Array, RMSNormCache]:
     """One pass over memory."""
     x2, gamma = rows(x), own(gamma)
     y, rrms = np.empty(x.shape, x.dtype), np.empty(len(x2), x.dtype)
-    _rms_norm_shards(x2, gamma, float(eps), rows(y), rrms)
+    _rms_norm(x2, gamma, float(eps), rows(y), rrms)
     return y, RMSNormCache(x, rrms, gamma)
 
 
+@sharded()
 @reassociated
 def _rms_norm_gradient(
-    dy: Array, x: Array, rrms: Array, gamma: Array, dx: Array, dgamma: Array
+    dy: Array,
+    x: Array,
+    rrms: Array,
+    gamma: Array,
+    dx: Array,
+    dgammas: Array,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(x.shape[0], shard, shards)
+    dy, x, rrms, dx, dgamma = dy[part], x[part], rrms[part], dx[part], dgammas[shard]
     count = x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
         scale, along_xhat = rrms[n], x.dtype.type(0)
@@ -67,21 +74,12 @@ def _rms_norm_gradient(
             dx[n, c] = scale * (dx[n, c] - x[n, c] * scale * along_xhat)
 
 
-@parallel
-def _rms_norm_gradient_shards(
-    dy: Array, x: Array, rrms: Array, gamma: Array, dx: Array, dgamma: Array
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.shape[0])
-        _rms_norm_gradient(dy[part], x[part], rrms[part], gamma, dx[part], dgamma[s])
-
-
 @kernel("numba", ops.rms_norm_backward, cache=RMSNormCache)
 def rms_norm_backward(dy: Array, cache: RMSNormCache) -> tuple[Array, Array]:
     """Each shard sums its own rows; the shards' sums are added in their order."""
     x, rrms, gamma = cache
     require_gradient("rms_norm", dy, x.shape, x.dtype)
     dx = np.empty(x.shape, x.dtype)
-    dgamma = np.zeros((SHARDS, x.shape[-1]), x.dtype)
-    _rms_norm_gradient_shards(rows(dy), rows(x), rrms, gamma, rows(dx), dgamma)
-    return dx, dgamma.sum(axis=0)
+    dgammas = np.zeros((SHARDS, x.shape[-1]), x.dtype)
+    _rms_norm_gradient(rows(dy), rows(x), rrms, gamma, rows(dx), dgammas)
+    return dx, dgammas.sum(axis=0)

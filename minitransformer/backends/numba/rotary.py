@@ -1,23 +1,32 @@
 """Rotary: a pass over rows, whose angles repeat."""
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import repeating_rows, rows, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.backends.numba.arrays import repeating_rows, rows
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.ops.rotary import RotaryCache
 
 
+@sharded()
 @compiled
 def _turn(
-    x: Array, cos: Array, sin: Array, start: int, direction: int, interleaved: bool, y: Array
+    x: Array,
+    cos: Array,
+    sin: Array,
+    direction: int,
+    interleaved: bool,
+    y: Array,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(x.shape[0], shard, shards)
+    x, y = x[part], y[part]
     half = x.shape[1] // 2
     sign = x.dtype.type(direction)
     for n in range(x.shape[0]):
-        c, s = cos[(start + n) % cos.shape[0]], sin[(start + n) % sin.shape[0]]
+        c, s = cos[(part.start + n) % cos.shape[0]], sin[(part.start + n) % sin.shape[0]]
         if interleaved:
             for i in range(half):
                 first, second = x[n, 2 * i], x[n, 2 * i + 1]
@@ -30,20 +39,11 @@ def _turn(
                 y[n, half + i] = second * c[i] + first * (sign * s[i])
 
 
-@parallel
-def _turn_shards(
-    x: Array, cos: Array, sin: Array, direction: int, interleaved: bool, y: Array
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, x.shape[0])
-        _turn(x[part], cos, sin, part.start, direction, interleaved, y[part])
-
-
 def _turned(x: Array, cos: Array, sin: Array, interleaved: bool, direction: int) -> Array:
     angles = (*x.shape[:-1], x.shape[-1] // 2)
     cos, sin = repeating_rows(cos, angles), repeating_rows(sin, angles)
     y = np.empty(x.shape, x.dtype)
-    _turn_shards(rows(x), cos, sin, direction, bool(interleaved), rows(y))
+    _turn(rows(x), cos, sin, direction, bool(interleaved), rows(y))
     return y
 
 

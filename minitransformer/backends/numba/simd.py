@@ -29,7 +29,7 @@ intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.
 @intrinsic
 def strided(context: Any, array: Any) -> Any:
     """See an array as read-only and of any layout: one type, so one compilation, for all."""
-    general = types.Array(array.dtype, array.ndim, "A", readonly=True)
+    general = types.Array(array.dtype, array.ndim, "A", readonly=True, aligned=False)
 
     def cast(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return impl_ret_borrowed(context, builder, general, args[0])

@@ -4,14 +4,12 @@
   into one instruction: for polynomials and whatever must round in one way.
 * :func:`reassociated` may also reorder additions, so that a sum runs in vector lanes. NaN and
   infinity keep their meaning in both; masked softmax depends on it.
-* :func:`parallel` is for a function that Python calls and that spreads ``prange(SHARDS)`` over
-  the cores.
-* :func:`sharded` is for one that does the work of a single shard, for arrays of any strides. It is
-  compiled apart from the loop over shards, which saves more than half of the time for large ones.
+* :func:`sharded` lets Python call such a function on all cores at once.
 
-A parallel loop runs over shards: each writes what no other writes, or its own partial sum, and the
+The work is cut into shards. Each writes what no other writes, or its own partial sum, and the
 partial sums are added in the order of the shards. So the results are the same bits whatever the
-number of threads, as long as the number of partial sums is fixed.
+number of threads and whichever core does what: a core that is done takes the next shard, and one
+that another program holds up takes fewer.
 
 Numba's pool is the only one: BLAS is not called in this backend, as two pools that take turns cost
 ten times the work. Set ``NUMBA_NUM_THREADS=1`` for a serial run. A process that has run a parallel
@@ -26,6 +24,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -34,13 +33,13 @@ Array = np.ndarray[Any, Any]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 SHARDS = 16
-"""Parts into which a parallel loop is cut; partial sums are reduced over this many."""
+"""Parts into which work is cut where the cut decides the order of a sum."""
+SHARDS_PER_THREAD = 4
+"""Parts for each core where any cut gives the same bits."""
+SMALL = 16_384
+"""Elements below which waking the other cores costs more than they save."""
 
 _COMMON: dict[str, Any] = {"cache": True, "error_model": "numpy"}
-_REASSOCIATED = {"reassoc", "contract", "arcp", "afn", "nsz"}
-_ONLY_PRANGE = dict.fromkeys(
-    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
-)
 
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
@@ -56,91 +55,67 @@ def compiled(function: Kernel) -> Kernel:
 
 def reassociated(function: Kernel) -> Kernel:
     """Compile for one core; sums may be reordered into vector lanes."""
-    return numba.njit(fastmath=_REASSOCIATED, **_COMMON)(function)  # type: ignore[no-any-return]
+    fastmath = {"reassoc", "contract", "arcp", "afn", "nsz"}
+    return numba.njit(fastmath=fastmath, **_COMMON)(function)  # type: ignore[no-any-return]
 
 
-def parallel(function: Kernel) -> Kernel:
-    """Compile with ``prange`` over all cores, for Python to call.
-
-    One parallel kernel runs at a time: Python threads that train at once take turns. Each has all
-    the cores meanwhile, and the simplest of Numba's pools kills a process in which two enter.
-    """
-    kernel = _multicore(function)
-
-    @functools.wraps(function)
-    def in_turn(*args: Any) -> Any:
-        with _pool:
-            return kernel(*args)
-
-    return in_turn  # type: ignore[return-value]
+@compiled
+def part_of(size: int, shard: int, shards: int) -> slice:
+    """The part of ``range(size)`` that belongs to one of the shards."""
+    return slice(size * shard // shards, size * (shard + 1) // shards)
 
 
 def sharded(
-    inputs: int, any_split: bool = False
+    any_strides: int = 0, any_split: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile the work of one shard, and let Python call it for all of them at once.
+    """Let Python call a compiled function for all its shards.
 
     The function's last two parameters are ``shard`` and ``shards``, of which this is one; callers
-    leave them out.
+    leave them out. The first argument is an array. On its dtype all other types depend: there is
+    one compilation for each. Little work is done by one core.
+
+    One such function runs at a time: Python threads that train at once take turns. Each has all
+    the cores meanwhile, and the simplest of Numba's pools kills a process in which two enter.
 
     Parameters
     ----------
-    inputs
-        The number of leading arguments that are arrays to be read. They may have any strides, and
-        are compiled for once per dtype: that of the first, on which all other types depend.
+    any_strides
+        The number of leading arguments that may have any strides and be read-only. All others are
+        C-contiguous and writeable.
     any_split
-        The results do not depend on the number of shards: there is one for every thread.
+        The results do not depend on the number of shards, so that it may follow that of cores.
+
+    Raises
+    ------
+    MemoryError
+        If a shard fails; nothing else can go wrong in one.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        kernel = compiled(function)
-        loop = _multicore(_all_shards)
+    def decorate(kernel: Any) -> Callable[..., None]:
         addresses: dict[Any, int] = {}
 
-        @functools.wraps(function)
+        @functools.wraps(kernel.py_func)
         def in_turn(*args: Any) -> None:
             dtype = args[0].dtype
             with _pool:
                 if dtype not in addresses:
-                    addresses[dtype] = _compile(kernel, loop, _types(args, inputs))
-                shards = numba.get_num_threads() if any_split else SHARDS
-                loop(addresses[dtype], shards, args)
+                    addresses[dtype] = _compile(kernel, _types(args, any_strides))
+                threads = numba.get_num_threads()
+                is_alone = threads == 1 or (args[0].size < SMALL and not any_split)
+                shards = threads * SHARDS_PER_THREAD if any_split and threads > 1 else SHARDS
+                if any_split and is_alone:
+                    shards = 1
+                state = np.zeros(2, np.int64)
+                _enter(_loop(is_alone), addresses[dtype], shards, threads, state, args)
+            if state[1]:
+                raise MemoryError(f"{kernel.__name__}: no memory is left for its buffers")
 
         return in_turn
 
     return decorate
 
 
-def _multicore(function: Callable[..., Any]) -> Any:
-    return numba.njit(parallel={**_ONLY_PRANGE, "prange": True}, fastmath=_REASSOCIATED, **_COMMON)(
-        function
-    )
-
-
-def _all_shards(address: int, shards: int, args: tuple[Any, ...]) -> None:
-    for shard in numba.prange(shards):
-        _call(address, args, shard, shards)
-
-
-@_intrinsic
-def _call(context: Any, address: Any, args: Any, shard: Any, shards: Any) -> Any:
-    """Call the compiled function at an address: to LLVM a stranger, whose code it leaves alone."""
-    parameters = (*args.types, types.intp, types.intp)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        convention = context.call_conv
-        kind = convention.get_function_type(types.none, parameters)
-        function = builder.inttoptr(values[0], kind.as_pointer())
-        arguments = [*cgutils.unpack_tuple(builder, values[1]), *values[2:]]
-        status, _ = convention.call_function(builder, function, types.none, parameters, arguments)
-        with builder.if_then(status.is_error):
-            convention.return_status_propagate(builder, status)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, args, types.intp, types.intp), generate
-
-
-def _types(args: tuple[Any, ...], inputs: int) -> tuple[Any, ...]:
+def _types(args: tuple[Any, ...], any_strides: int) -> tuple[Any, ...]:
     """Types of the arguments, the first ones read-only, of any layout, and not taken as aligned.
 
     No argument is exactly of that type; Numba trips over an exact match among converted ones.
@@ -148,17 +123,133 @@ def _types(args: tuple[Any, ...], inputs: int) -> tuple[Any, ...]:
     exact = [numba.typeof(arg) for arg in args]
     general = [
         types.Array(kind.dtype, kind.ndim, "A", readonly=True, aligned=False)
-        for kind in exact[:inputs]
+        for kind in exact[:any_strides]
     ]
-    return (*general, *exact[inputs:])
+    return (*general, *exact[any_strides:])
 
 
-def _compile(kernel: Any, loop: Any, parameters: tuple[Any, ...]) -> int:
-    """Compile a shard's work and the loop that calls it; returns the address of the former."""
-    signature = (*parameters, types.intp, types.intp)
-    kernel.compile(signature)
-    loop.disable_compile(False)
-    loop.compile((types.intp, types.intp, types.Tuple(parameters)))
-    loop.disable_compile()
-    result = kernel.overloads[signature]
+_STATE = types.int64[::1]
+_LOOP = (types.intp, types.intp, types.intp, types.intp, _STATE)
+
+
+def _compile(kernel: Any, parameters: tuple[Any, ...]) -> int:
+    """Compile a shard's work, and the way there from Python; returns the address of the former."""
+    entry: Any = _enter
+    entry.disable_compile(False)
+    entry.compile((types.intp, *_LOOP[1:], types.Tuple(parameters)))
+    entry.disable_compile()
+    return _address(kernel, (*parameters, types.intp, types.intp))
+
+
+def _address(function: Any, signature: tuple[Any, ...]) -> int:
+    function.compile(signature)
+    result = function.overloads[signature]
     return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _loop(is_alone: bool) -> int:
+    """Address of one of the two loops over shards; each is compiled once, for all kernels."""
+    return _address(_take_turns if is_alone else _take_turns_on_all_cores, _LOOP)
+
+
+@compiled
+def _take_turns(work: int, args: int, shards: int, threads: int, state: Array) -> None:
+    for shard in range(shards):
+        _call(work, args, shard, shards)
+
+
+@numba.njit(parallel=True, **_COMMON)
+def _take_turns_on_all_cores(work: int, args: int, shards: int, threads: int, state: Array) -> None:
+    for _ in numba.prange(threads):
+        shard = _next(state)
+        while shard < shards:
+            _call(work, args, shard, shards)
+            shard = _next(state)
+
+
+@_intrinsic
+def _next(context: Any, state: Any) -> Any:
+    """Return the number of the next shard, whichever core asks: ``state[0]++``, indivisibly."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(state)(context, builder, values[0])
+        one = context.get_constant(types.int64, 1)
+        return builder.atomic_rmw("add", array.data, one, "monotonic")
+
+    return types.int64(state), generate
+
+
+@_intrinsic
+def _call(context: Any, work: Any, args: Any, shard: Any, shards: Any) -> Any:
+    """Call a C function at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values[1:]])
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(work, args, shard, shards), generate
+
+
+@compiled
+def _enter(
+    loop: int, kernel: int, shards: int, threads: int, state: Array, args: tuple[Any, ...]
+) -> None:
+    """Run the loop over shards of a kernel; compiled for every combination of types."""
+    _run(loop, kernel, shards, threads, state, args)
+
+
+@_intrinsic
+def _run(
+    context: Any, loop: Any, kernel: Any, shards: Any, threads: Any, state: Any, args: Any
+) -> Any:
+    """Call the loop with a C function that calls the kernel on ``args``, which stay on the stack.
+
+    Loop and kernel are addresses: to LLVM strangers, whose code it does not compile again here.
+    """
+    signature = types.void(loop, kernel, shards, threads, state, args)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        loop, kernel, shards, threads, state, args = values
+        state_data = context.make_array(signature.args[4])(context, builder, state).data
+        stack = cgutils.alloca_once_value(
+            builder, cgutils.make_anonymous_struct(builder, [kernel, state_data, args])
+        )
+        work = _unpacking(context, builder.module, stack.type, signature.args[5])
+        number = kernel.type
+        function = builder.inttoptr(
+            loop, context.call_conv.get_function_type(types.none, _LOOP).as_pointer()
+        )
+        inner = [builder.ptrtoint(pointer, number) for pointer in (work, stack)]
+        context.call_conv.call_function(
+            builder, function, types.none, _LOOP, [*inner, shards, threads, state]
+        )
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _unpacking(context: Any, module: Any, stack: Any, args: Any) -> Any:
+    """Make the C function ``(stack, shard, shards)`` that calls the kernel, noting if it fails."""
+    number = context.get_value_type(types.intp)
+    kind = ir.FunctionType(ir.VoidType(), [number] * 3)
+    function = ir.Function(module, kind, module.get_unique_name("work"))
+    function.linkage = "internal"
+    builder = ir.IRBuilder(function.append_basic_block())
+    values = builder.load(builder.inttoptr(function.args[0], stack))
+    kernel, state, packed = (builder.extract_value(values, n) for n in range(3))
+    parameters = (*args.types, types.intp, types.intp)
+    convention = context.call_conv
+    status, _ = convention.call_function(
+        builder,
+        builder.inttoptr(kernel, convention.get_function_type(types.none, parameters).as_pointer()),
+        types.none,
+        parameters,
+        [*cgutils.unpack_tuple(builder, packed), *function.args[1:]],
+    )
+    with builder.if_then(status.is_error):
+        failed = builder.gep(state, [context.get_constant(types.intp, 1)])
+        builder.store(context.get_constant(types.int64, 1), failed)
+    builder.ret_void()
+    return function

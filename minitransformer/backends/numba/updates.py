@@ -7,16 +7,26 @@ updated in registers, and stored.
 import math
 
 import numpy as np
-from numba import prange
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba.arrays import flat, is_plain, shard
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, parallel
+from minitransformer.backends.numba.arrays import flat, is_plain
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 
 
+@sharded()
 @compiled
-def _adamw(parameter: Array, grad: Array, m: Array, v: Array, numbers: tuple[float, ...]) -> None:
+def _adamw(
+    parameter: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    numbers: tuple[float, ...],
+    shard: int,
+    shards: int,
+) -> None:
+    part = part_of(parameter.size, shard, shards)
+    parameter, grad, m, v = parameter[part], grad[part], m[part], v[part]
     number = parameter.dtype.type
     shrink, rate, beta1, beta2, root_correction, eps = numbers
     keep1, new1, keep2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
@@ -27,15 +37,6 @@ def _adamw(parameter: Array, grad: Array, m: Array, v: Array, numbers: tuple[flo
         parameter[i] = number(shrink) * parameter[i] - number(rate) * mean / size
         m[i] = mean
         v[i] = mean_square
-
-
-@parallel
-def _adamw_shards(
-    parameter: Array, grad: Array, m: Array, v: Array, numbers: tuple[float, ...]
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, parameter.size)
-        _adamw(parameter[part], grad[part], m[part], v[part], numbers)
 
 
 @kernel("numba", ops.adamw_step)
@@ -58,13 +59,22 @@ def adamw_step(
         return
     correction = math.sqrt(1 - beta2**t)
     numbers = (1 - lr * weight_decay, lr / (1 - beta1**t), beta1, beta2, correction, eps)
-    _adamw_shards(flat(parameter), flat(grad), flat(m), flat(v), tuple(map(float, numbers)))
+    _adamw(flat(parameter), flat(grad), flat(m), flat(v), tuple(map(float, numbers)))
 
 
+@sharded()
 @compiled
 def _sgd(
-    parameter: Array, grad: Array, velocity: Array, numbers: tuple[float, ...], nesterov: bool
+    parameter: Array,
+    grad: Array,
+    velocity: Array,
+    numbers: tuple[float, ...],
+    nesterov: bool,
+    shard: int,
+    shards: int,
 ) -> None:
+    part = part_of(parameter.size, shard, shards)
+    parameter, grad, velocity = parameter[part], grad[part], velocity[part]
     number = parameter.dtype.type
     rate, momentum, decay = number(numbers[0]), number(numbers[1]), number(numbers[2])
     for i in range(parameter.size):
@@ -72,15 +82,6 @@ def _sgd(
         u = momentum * velocity[i] + push
         velocity[i] = u
         parameter[i] -= rate * (push + momentum * u if nesterov else u)
-
-
-@parallel
-def _sgd_shards(
-    parameter: Array, grad: Array, velocity: Array, numbers: tuple[float, ...], nesterov: bool
-) -> None:
-    for s in prange(SHARDS):
-        part = shard(s, parameter.size)
-        _sgd(parameter[part], grad[part], velocity[part], numbers, nesterov)
 
 
 @kernel("numba", ops.sgd_step)
@@ -99,4 +100,4 @@ def sgd_step(
         textbook(parameter, grad, velocity, lr, momentum, nesterov, weight_decay)
         return
     numbers = (float(lr), float(momentum), float(weight_decay))
-    _sgd_shards(flat(parameter), flat(grad), flat(velocity), numbers, bool(nesterov))
+    _sgd(flat(parameter), flat(grad), flat(velocity), numbers, bool(nesterov))
