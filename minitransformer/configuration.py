@@ -53,7 +53,7 @@ class TrainConfig:
     seed: int = 1
     """Of initial parameters, batches and dropout: the same seed gives the same run."""
     backend: str | None = None
-    """Who computes; by default MINITRANSFORMER_BACKEND, or else numpy."""
+    """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
 
     tokenizer: Literal["char", "bpe"] = "char"
     """Characters, or byte pairs learned from the text."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,7 @@ class Run:
         InputError
             If the text is unusable or the folder exists; nothing is left behind then.
         """
-        _select_backend(config)
+        select_backend(config.backend)
         check_free(config.out)
         text = read_text(config.data) if config.data else default_text()
         tokenizer: Tokenizer = (
@@ -127,7 +128,7 @@ class Run:
             If the folder is not a run's, a file in it is damaged, or a setting cannot change;
             nothing is written then.
         """
-        _select_backend(config)
+        select_backend(config.backend)
         config = _resolved(config, folder)
         check_fixed(saved_config(folder), config)
         checkpoint = load_checkpoint(newest_checkpoint(folder))
@@ -231,11 +232,29 @@ def saved_config(folder: Path) -> TrainConfig:
     return load_config(folder / "config.toml")
 
 
-def _select_backend(config: TrainConfig) -> None:
+def select_backend(name: str | None) -> None:
+    """Select the backend that was asked for, or the fastest on a CPU.
+
+    Parameters
+    ----------
+    name
+        If None, what ``MINITRANSFORMER_BACKEND`` says, or else numba where it can be imported:
+        it may not know the newest NumPy or Python yet.
+
+    Raises
+    ------
+    InputError
+        If there is no backend of this name.
+    """
+    asked_for = name or os.environ.get("MINITRANSFORMER_BACKEND")
     try:
-        set_backend(config.backend or get_backend())
+        set_backend(asked_for or "numba")
     except ValueError as error:
         raise InputError(str(error)) from error
+    except ImportError:
+        if asked_for:
+            raise
+        set_backend("numpy")
 
 
 def _resolved(config: TrainConfig, folder: Path) -> TrainConfig:

@@ -4,6 +4,8 @@ import os
 
 # Inherited by the workers, whose OpenBLAS reads it when it is loaded: they are the parallelism.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The kernels of the numba backend, which take a while to compile, have tests of their own.
+os.environ.setdefault("MINITRANSFORMER_BACKEND", "numpy")
 
 from importlib.util import find_spec
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import tyro
 
 from minitransformer.cli.flags import parse
+from minitransformer.cli.warming import warm_up_if_cold
 from minitransformer.errors import InputError
 from minitransformer.generation import stream
-from minitransformer.runs import load_run
+from minitransformer.runs import load_run, select_backend
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class GenerateConfig:
     """Number of continuations; each has its own random numbers."""
     seed: int = 0
     """The same seed gives the same text."""
+    backend: str | None = None
+    """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
 
 
 def main(arguments: list[str]) -> int:
     """Print continuations of a prompt."""
     config = parse(GenerateConfig, "generate", arguments)
+    select_backend(config.backend)
     model, tokenizer = load_run(config.run)
     prompt = tokenizer.encode(config.prompt)
+    warm_up_if_cold()
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}, expected 1 or more")
     try:

@@ -17,6 +17,7 @@ from minitransformer.cli.report import (
     sample,
     summary,
 )
+from minitransformer.cli.warming import warm_up_if_cold
 from minitransformer.configuration import TrainConfig, load_config
 from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.memory import keep_freed_memory
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> int:
     """Train from flags, a file, or where an earlier run stopped."""
     keep_freed_memory()
     run = _start(arguments)
+    warm_up_if_cold()
     with Progress(run.step, run.config.steps) as progress:
         progress.note(introduction(run) + "\n")
         began = time.monotonic()
