@@ -10,6 +10,7 @@ from minitransformer.cli.flags import parse
 from minitransformer.cli.warming import warm_up_if_cold
 from minitransformer.errors import InputError
 from minitransformer.generation import stream
+from minitransformer.memory import keep_freed_memory
 from minitransformer.runs import load_run, select_backend
 
 
@@ -51,6 +52,7 @@ class GenerateConfig:
 def main(arguments: list[str]) -> int:
     """Print continuations of a prompt."""
     config = parse(GenerateConfig, "generate", arguments)
+    keep_freed_memory()
     select_backend(config.backend)
     model, tokenizer = load_run(config.run)
     prompt = tokenizer.encode(config.prompt)

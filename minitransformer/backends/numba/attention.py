@@ -7,7 +7,7 @@ import numpy as np
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.numba import flash_backward, flash_forward
+from minitransformer.backends.numba import decode_attention, flash_backward, flash_forward
 from minitransformer.backends.numba.threads import Array
 
 
@@ -44,12 +44,13 @@ def attention_forward(
     keep: Array | None = None,
     p: float = 0.0,
 ) -> tuple[Array, FlashAttentionCache]:
-    """Flash attention; see :mod:`.flash_forward`."""
+    """Flash attention, see :mod:`.flash_forward`; for one query, see :mod:`.decode_attention`."""
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     y = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
     logsumexp = np.empty(q.shape[:-1], q.dtype)
     cache = FlashAttentionCache(q, k, v, y, logsumexp, mask, causal, scale, keep, p)
-    flash_forward.forward(q, k, v, *_options(cache), y, logsumexp)
+    attend = decode_attention if decode_attention.fits(q, k, v) else flash_forward
+    attend.forward(q, k, v, *_options(cache), y, logsumexp)
     return y, cache
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba.gemm import multiply
+from minitransformer.backends.numba.matvec import FEW, add_product
 from minitransformer.backends.numba.threads import SHARDS, Array, compiled, sharded
 from minitransformer.ops.linear import LinearCache
 
@@ -15,11 +16,15 @@ from minitransformer.ops.linear import LinearCache
 def linear_forward(
     x: Array, w: Array, b: Array | None = None, transposed: bool = False
 ) -> tuple[Array, LinearCache]:
-    """Multiply all rows at once; every row of sums starts from b."""
+    """Multiply all rows at once; every row of sums starts from b. Few rows need no packing."""
     rows = _rows(x)
     weights = w.T if transposed else w
     y = np.empty((len(rows), weights.shape[1]), x.dtype)
-    multiply(rows, weights, y, b)
+    if len(rows) <= FEW:
+        y[:] = 0 if b is None else b
+        add_product(rows, weights, y)
+    else:
+        multiply(rows, weights, y, b)
     return y.reshape(*x.shape[:-1], y.shape[1]), LinearCache(x, w, b is not None, transposed)
 
 

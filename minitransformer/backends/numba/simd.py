@@ -38,6 +38,17 @@ def strided(context: Any, array: Any) -> Any:
 
 
 @intrinsic
+def contiguous(context: Any, array: Any) -> Any:
+    """See an array as C-contiguous, which it has to be: vectors are then loaded without a check."""
+    dense = types.Array(array.dtype, array.ndim, "C")
+
+    def cast(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return impl_ret_borrowed(context, builder, dense, args[0])
+
+    return dense(array), cast
+
+
+@intrinsic
 def never_inline(context: Any) -> Any:
     """Keep the function in which this stands apart from its callers.
 

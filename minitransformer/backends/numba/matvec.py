@@ -1,0 +1,102 @@
+"""Products of a few rows with a matrix, at the speed at which memory delivers the matrix.
+
+A model that writes a text reads every weight once per token, for one multiplication. Arithmetic
+hides behind the reading; what counts is to read the matrix once, in the order in which it lies, on
+all cores. That order makes two kernels:
+
+* :func:`add_rows` for ``x w``: the result is a sum of rows, ``x[0] w[0] + x[1] w[1] + ...``
+* :func:`add_dots` for ``x w^T``: each number of the result is the dot product of x and a row of w.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minitransformer.backends.numba.arrays import is_plain, own
+from minitransformer.backends.numba.gemm import multiply
+from minitransformer.backends.numba.threads import (
+    SHARDS,
+    Array,
+    compiled,
+    part_of,
+    reassociated,
+    sharded,
+)
+
+FEW = 8
+"""Rows up to which these products are faster than one that packs the matrix first."""
+ABREAST = 8
+"""Rows of a matrix that are read side by side, so that sums are loaded and stored less often."""
+
+
+def add_product(x: Array, w: Array, y: Array) -> None:
+    """Compute ``y += x w`` for a few rows.
+
+    Parameters
+    ----------
+    x : (M, K)
+    w : (K, N)
+        Read where it lies if it or its transpose is plain.
+    y : (M, N)
+        C-contiguous.
+    """
+    if is_plain(w):
+        sums = np.zeros((SHARDS, *y.shape), y.dtype)
+        _sum_rows(w, own(x), sums)
+        y += sums.sum(axis=0)
+    elif is_plain(w.T):
+        _dot_rows(w.T, own(x), y)
+    else:
+        multiply(x, w, y, add=True)
+
+
+@sharded()
+@compiled
+def _sum_rows(w: Array, x: Array, sums: Array, shard: int, shards: int) -> None:
+    part = part_of(len(w), shard, shards)
+    add_rows(x, w, part.start, part.stop, sums[shard])
+
+
+@sharded()
+@compiled
+def _dot_rows(w: Array, x: Array, y: Array, shard: int, shards: int) -> None:
+    part = part_of(len(w), shard, shards)
+    add_dots(x, w, part.start, part.stop, y)
+
+
+@reassociated
+def add_rows(x: Array, w: Array, first: int, last: int, y: Array) -> None:
+    """``y[m] += sum of x[m, k] w[k]`` over the rows from ``first`` up to ``last``."""
+    alone = last - (last - first) % ABREAST
+    for k in range(first, alone, ABREAST):
+        for m in range(y.shape[0]):
+            _add_abreast(x[m, k : k + ABREAST], w[k : k + ABREAST], y[m])
+    for k in range(alone, last):
+        for m in range(y.shape[0]):
+            for n in range(y.shape[1]):
+                y[m, n] += x[m, k] * w[k, n]
+
+
+@reassociated
+def _add_abreast(x: Array, w: Array, y: Array) -> None:
+    for n in range(y.size):
+        total = y[n]
+        for k in range(ABREAST):
+            total += x[k] * w[k, n]
+        y[n] = total
+
+
+@reassociated
+def add_dots(x: Array, w: Array, first: int, last: int, y: Array) -> None:
+    """``y[m, n] += x[m] . w[n]`` for the rows of w from ``first`` up to ``last``."""
+    for n in range(first, last):
+        for m in range(y.shape[0]):
+            y[m, n] += _dot(x[m], w[n])
+
+
+@reassociated
+def _dot(x: Array, w: Array) -> Any:
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * w[k]
+    return total
