@@ -33,13 +33,18 @@ class Op(Protocol[P, R_co]):
 OPS: dict[str, Op[..., Any]] = {}
 """Every op by name, in the order of definition."""
 
+COMPOSED: dict[str, Op[..., Any]] = {}
+"""What is composed of ops, by name: it needs no kernel to run in a backend."""
+
 _WITHOUT_FALLBACK = {"cuda", "opaque"}  # their arrays do not live in host memory
 _cache_makers: dict[type, str] = {}
 _with_own_cache: set[tuple[str, str]] = set()  # (backend, op) that take no other cache
 _active: str | None = None
 
 
-def op(check: Callable[..., None] | None = None) -> Callable[[Callable[P, R]], Op[P, R]]:
+def op(
+    check: Callable[..., None] | None = None, composed: bool = False
+) -> Callable[[Callable[P, R]], Op[P, R]]:
     """Make a textbook function dispatchable.
 
     Parameters
@@ -47,6 +52,8 @@ def op(check: Callable[..., None] | None = None) -> Callable[[Callable[P, R]], O
     check
         Takes the function's arguments and raises what is wrong with them. It runs once, here,
         so that kernels need no checks of their own.
+    composed
+        Its text calls ops only, so that it runs in every backend as it is.
     """
 
     def decorate(textbook: Callable[P, R]) -> Op[P, R]:
@@ -82,7 +89,7 @@ def op(check: Callable[..., None] | None = None) -> Callable[[Callable[P, R]], O
         cache_type: Any = parameters["cache"].annotation if takes_cache else None
         dispatchable = cast(Op[P, R], backward if takes_cache else forward)
         dispatchable.impls = impls
-        OPS[name] = dispatchable
+        (COMPOSED if composed else OPS)[name] = dispatchable
         return dispatchable
 
     return decorate
@@ -93,7 +100,8 @@ def _implementation(
 ) -> Callable[..., Any]:
     if backend in impls:
         return impls[backend]
-    if backend in _WITHOUT_FALLBACK or (backend, name) in _with_own_cache:
+    lacks_it = backend in _WITHOUT_FALLBACK and name not in COMPOSED
+    if lacks_it or (backend, name) in _with_own_cache:
         raise NotImplementedError(f"{name} has no {backend} kernel; it has {', '.join(impls)}")
     return impls["numpy"]
 
@@ -139,6 +147,13 @@ def kernel(backend: str, target: Op[..., Any], cache: type | None = None) -> Cal
     return register
 
 
+def forget(backend: str) -> None:
+    """Remove all that was registered as a backend's."""
+    for name, entry in {**OPS, **COMPOSED}.items():
+        entry.impls.pop(backend, None)
+        _with_own_cache.discard((backend, name))
+
+
 def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     """Names and defaults; a parameter without a default has inspect's own mark."""
     return {p.name: p.default for p in inspect.signature(function).parameters.values()}
@@ -154,6 +169,8 @@ def get_backend() -> str:
 def set_backend(name: str) -> None:
     """Select the backend for all ops called from now on, importing it on first use.
 
+    Where its package has a function ``prepare``, this is called whenever it is selected.
+
     Raises
     ------
     ValueError
@@ -161,7 +178,8 @@ def set_backend(name: str) -> None:
     """
     global _active
     if name in _packaged():
-        importlib.import_module(f"minitransformer.backends.{name}")
+        module = importlib.import_module(f"minitransformer.backends.{name}")
+        getattr(module, "prepare", lambda: None)()
     elif name != "numpy" and name not in backends():
         raise ValueError(f"backend {name!r} does not exist; choose one of {', '.join(backends())}")
     _active = name
@@ -180,7 +198,8 @@ def use_backend(name: str) -> Iterator[None]:
 
 def backends() -> list[str]:
     """Names that :func:`set_backend` accepts: packaged backends and those with a kernel."""
-    registered = {name for entry in OPS.values() for name in entry.impls}
+    entries = (*OPS.values(), *COMPOSED.values())
+    registered = {name for entry in entries for name in entry.impls}
     return sorted(registered | _packaged())
 
 

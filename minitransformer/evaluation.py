@@ -1,7 +1,7 @@
 """How well a language model predicts text that it was not trained on."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,15 +30,54 @@ def mean_loss(model: Model, batches: Iterable[Batch]) -> float:
     ValueError
         If there is no batch.
     """
-    total, count = 0.0, 0
+    losses, counts = [], []
     for batch in batches:
         with np.errstate(all="ignore"):  # the loss of a broken model is NaN, which tells enough
             loss, _ = model.loss(batch)
-        total += float(loss) * batch.targets.size
-        count += batch.targets.size
-    if count == 0:
+        losses.append(float(loss))
+        counts.append(batch.targets.size)
+    if not counts:
         raise ValueError("mean_loss: batches is empty, expected one batch or more")
-    return total / count
+    return _mean_over_tokens(losses, counts)
+
+
+def perplexity(losses: Sequence[float], counts: Sequence[int]) -> float:
+    """Number of equally likely tokens that would be as hard to guess as these were.
+
+    Parameters
+    ----------
+    losses
+        Mean loss of each batch, in nats per token.
+    counts
+        Number of tokens in each of these means.
+
+    Returns
+    -------
+    float
+        ``exp(sum(count loss) / sum(count))``: the mean is taken over tokens and before exp, since
+        exp of a mean is not the mean of exps. Infinite beyond the largest float.
+
+    Raises
+    ------
+    ValueError
+        If there is not one count for each loss, or no token at all.
+    """
+    if len(losses) != len(counts) or sum(counts) <= 0:
+        raise ValueError(
+            f"perplexity: got {len(losses)} losses and {len(counts)} counts of {sum(counts)} "
+            "tokens, expected a count for each loss and one token or more"
+        )
+    return _exp(_mean_over_tokens(losses, counts))
+
+
+def _mean_over_tokens(losses: Sequence[float], counts: Sequence[int]) -> float:
+    total = sum(loss * count for loss, count in zip(losses, counts, strict=True))
+    return total / sum(counts)
+
+
+def _exp(nats: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats))
 
 
 class Surprise(NamedTuple):
@@ -59,7 +98,7 @@ class Surprise(NamedTuple):
     @property
     def perplexity(self) -> float:
         """Number of equally likely tokens that would be as hard to guess."""
-        return math.exp(self.nats_per_token)
+        return _exp(self.nats_per_token)
 
 
 def surprise(nats_per_token: float, tokens: int, characters: int) -> Surprise:

@@ -44,6 +44,11 @@ def warmup_cosine(
     floor
         Learning rate at ``total`` and ever after.
 
+    Returns
+    -------
+    float
+        Learning rate of this step.
+
     Raises
     ------
     ValueError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minitransformer.data import Batch
-from minitransformer.evaluation import Surprise, mean_loss, surprise
+from minitransformer.evaluation import Surprise, mean_loss, perplexity, surprise
 from minitransformer.models import GPT, GPTConfig
 
 
@@ -67,3 +67,16 @@ def test_surprise_in_all_units():
 def test_a_character_tokenizer_has_one_surprise():
     known = surprise(1.5, tokens=7, characters=7)
     assert known.nats_per_token == known.nats_per_character == 1.5
+
+
+def test_perplexity_is_that_of_all_tokens_together():
+    assert perplexity([math.log(8.0)], [3]) == pytest.approx(8.0)
+    assert perplexity([0.0, math.log(16.0)], [3, 1]) == pytest.approx(2.0)
+    assert perplexity([2000.0], [1]) == Surprise(2000.0, 1.0).perplexity == math.inf
+    assert math.isnan(perplexity([math.nan, 1.0], [1, 1]))
+
+
+@pytest.mark.parametrize(("losses", "counts"), [([], []), ([1.0], [0]), ([1.0], [1, 2])])
+def test_perplexity_of_nothing_is_an_error(losses, counts):
+    with pytest.raises(ValueError, match="perplexity: got"):
+        perplexity(losses, counts)

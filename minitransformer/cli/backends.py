@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import minitransformer.ops  # noqa: F401  (fills the table of ops)
 from minitransformer.backend import OPS, backends, use_backend
+from minitransformer.errors import InputError
 
 
 def main(arguments: list[str]) -> int:
@@ -18,12 +19,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _is_there(name: str) -> bool:
+    """Whether a backend can be loaded; that of a student needs a folder of answers."""
+    try:
+        with use_backend(name):
+            return True  # its kernels are registered now
+    except InputError:
+        return False
+
+
 def coverage_table() -> Iterator[str]:
     """Lines of the op x backend table; an op's forward and backward share a row."""
-    names = backends()
-    for name in names:
-        with use_backend(name):
-            pass  # its kernels are registered now
+    names = list(filter(_is_there, backends()))
     pairs: dict[str, set[str]] = {}
     for name, op in OPS.items():
         pair = name.removesuffix("_forward").removesuffix("_backward")

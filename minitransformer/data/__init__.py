@@ -7,6 +7,7 @@ from minitransformer.data.batches import (
     sample_batch,
     validation_batches,
 )
+from minitransformer.data.corruption import MaskedTokens, draw_masked_tokens, mask_tokens
 from minitransformer.data.text import default_text, read_text
 from minitransformer.data.tokens import (
     Tokens,
@@ -18,10 +19,13 @@ from minitransformer.data.tokens import (
 
 __all__ = [
     "Batch",
+    "MaskedTokens",
     "Tokens",
     "batch_at",
     "batch_offsets",
     "default_text",
+    "draw_masked_tokens",
+    "mask_tokens",
     "open_tokens",
     "read_text",
     "sample_batch",

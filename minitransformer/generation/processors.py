@@ -33,6 +33,11 @@ def repetition_penalty(
     penalty
         More than 1 discourages repetition, 1 changes nothing, less than 1 encourages it.
 
+    Returns
+    -------
+    (..., V)
+        A new array.
+
     Raises
     ------
     IndexError
@@ -95,6 +100,11 @@ def top_k(logits: Float[np.ndarray, "*leading V"], k: int) -> Float[np.ndarray, 
     k
         Number of tokens to keep, more if some tie with the last of them; 0 keeps all.
 
+    Returns
+    -------
+    (..., V)
+        A new array.
+
     Raises
     ------
     ValueError
@@ -123,6 +133,11 @@ def top_p(logits: Float[np.ndarray, "*leading V"], p: float) -> Float[np.ndarray
     p
         A token stays while the tokens more likely than it have a mass below p. The most likely
         one always stays, and 1 keeps all.
+
+    Returns
+    -------
+    (..., V)
+        A new array.
 
     Raises
     ------

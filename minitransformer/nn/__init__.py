@@ -13,6 +13,7 @@ from minitransformer.nn.layers import (
     Relu,
     RMSNorm,
 )
+from minitransformer.nn.lora import lora_backward, lora_forward, lora_merge
 from minitransformer.nn.module import Module
 from minitransformer.nn.parameter import FlatParameters, Parameter, flatten_parameters
 from minitransformer.nn.positions import (
@@ -45,6 +46,9 @@ __all__ = [
     "RotaryPositions",
     "SinusoidalPositions",
     "flatten_parameters",
+    "lora_backward",
+    "lora_forward",
+    "lora_merge",
     "rotary_tables",
     "sinusoidal_positions",
 ]

@@ -71,12 +71,13 @@ class _Mix(Module):
         y, projection = self.projection(merged)
         return y, MixCache(attention, merge, projection)
 
-    def _mix_backward(
-        self, dy: np.ndarray, cache: MixCache
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        dmerged = self.projection.backward(dy, cache.projection)
-        (dheads,) = ops.merge_heads_backward(dmerged, cache.merge)
-        return ops.attention_backward(dheads, cache.attention)
+
+def _mix_backward(
+    attention: _Mix, dy: np.ndarray, cache: MixCache
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dmerged = attention.projection.backward(dy, cache.projection)
+    (dheads,) = ops.merge_heads_backward(dmerged, cache.merge)
+    return ops.attention_backward(dheads, cache.attention)
 
 
 class MultiHeadAttention(_Mix):
@@ -166,12 +167,31 @@ class MultiHeadAttention(_Mix):
         return y, MultiHeadAttentionCache(query_key_value, split, rotary_query, rotary_key, mix)
 
     def backward(self, dy: np.ndarray, cache: MultiHeadAttentionCache) -> np.ndarray:
-        dq, dk, dv = self._mix_backward(dy, cache.mix)
-        if self.rotary is not None:
-            dk = self.rotary.backward(dk, cache.rotary_key)
-            dq = self.rotary.backward(dq, cache.rotary_query)
-        (dfused,) = ops.split_heads_backward((dq, dk, dv), cache.split)
-        return self.query_key_value.backward(dfused, cache.query_key_value)
+        return multi_head_attention_backward(self, dy, cache)
+
+
+def multi_head_attention_backward(
+    attention: MultiHeadAttention, dy: np.ndarray, cache: MultiHeadAttentionCache
+) -> np.ndarray:
+    """Add up the gradients of the two linear layers, and return that of the input.
+
+    Parameters
+    ----------
+    attention
+        Whose layers ran forward.
+    dy : (B, T, C)
+    cache : MultiHeadAttentionCache
+
+    Returns
+    -------
+    dx : (B, T, C)
+    """
+    dq, dk, dv = _mix_backward(attention, dy, cache.mix)
+    if attention.rotary is not None:
+        dk = attention.rotary.backward(dk, cache.rotary_key)
+        dq = attention.rotary.backward(dq, cache.rotary_query)
+    (dfused,) = ops.split_heads_backward((dq, dk, dv), cache.split)
+    return attention.query_key_value.backward(dfused, cache.query_key_value)
 
 
 class CrossAttention(_Mix):
@@ -219,7 +239,7 @@ class CrossAttention(_Mix):
 
     def backward(self, dy: np.ndarray, cache: CrossAttentionCache) -> tuple[np.ndarray, np.ndarray]:
         """Gradients ``(dx, dmemory)``."""
-        dq, dk, dv = self._mix_backward(dy, cache.mix)
+        dq, dk, dv = _mix_backward(self, dy, cache.mix)
         (dfused,) = ops.split_heads_backward((dk, dv), cache.split_key_value)
         dmemory = self.key_value.backward(dfused, cache.key_value)
         (dqueries,) = ops.split_heads_backward((dq,), cache.split_query)

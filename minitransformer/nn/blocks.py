@@ -89,18 +89,35 @@ class PreNormBlock(_Block):
         )
 
     def backward(self, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
-        # y = x + update: the gradient goes both ways and meets again at x
-        dupdate = self.dropout.backward(dy, cache.feed_forward_dropout)
-        dnormed = self.feed_forward.backward(dupdate, cache.feed_forward)
-        dx = self.feed_forward_norm.backward(dnormed, cache.feed_forward_norm)
-        ops.accumulate(dx, dy)
+        return pre_norm_block_backward(self, dy, cache)
 
-        dy = dx
-        dupdate = self.dropout.backward(dy, cache.attention_dropout)
-        dnormed = self.attention.backward(dupdate, cache.attention)
-        dx = self.attention_norm.backward(dnormed, cache.attention_norm)
-        ops.accumulate(dx, dy)
-        return dx
+
+def pre_norm_block_backward(block: PreNormBlock, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
+    """Add up the gradients of the block's parameters, and return that of its input.
+
+    Parameters
+    ----------
+    block
+        Whose parts ran forward.
+    dy : (B, T, C)
+    cache : BlockCache
+
+    Returns
+    -------
+    dx : (B, T, C)
+    """
+    # y = x + update: the gradient goes both ways and meets again at x
+    dupdate = block.dropout.backward(dy, cache.feed_forward_dropout)
+    dnormed = block.feed_forward.backward(dupdate, cache.feed_forward)
+    dx = block.feed_forward_norm.backward(dnormed, cache.feed_forward_norm)
+    ops.accumulate(dx, dy)
+
+    dy = dx
+    dupdate = block.dropout.backward(dy, cache.attention_dropout)
+    dnormed = block.attention.backward(dupdate, cache.attention)
+    dx = block.attention_norm.backward(dnormed, cache.attention_norm)
+    ops.accumulate(dx, dy)
+    return dx
 
 
 class PostNormBlock(_Block):
@@ -139,14 +156,31 @@ class PostNormBlock(_Block):
         )
 
     def backward(self, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
-        dtotal = self.feed_forward_norm.backward(dy, cache.feed_forward_norm)
-        # total = x + update: the gradient goes both ways and meets again at x
-        dupdate = self.dropout.backward(dtotal, cache.feed_forward_dropout)
-        dx = self.feed_forward.backward(dupdate, cache.feed_forward)
-        ops.accumulate(dx, dtotal)
+        return post_norm_block_backward(self, dy, cache)
 
-        dtotal = self.attention_norm.backward(dx, cache.attention_norm)
-        dupdate = self.dropout.backward(dtotal, cache.attention_dropout)
-        dx = self.attention.backward(dupdate, cache.attention)
-        ops.accumulate(dx, dtotal)
-        return dx
+
+def post_norm_block_backward(block: PostNormBlock, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
+    """Add up the gradients of the block's parameters, and return that of its input.
+
+    Parameters
+    ----------
+    block
+        Whose parts ran forward.
+    dy : (B, T, C)
+    cache : BlockCache
+
+    Returns
+    -------
+    dx : (B, T, C)
+    """
+    dtotal = block.feed_forward_norm.backward(dy, cache.feed_forward_norm)
+    # total = x + update: the gradient goes both ways and meets again at x
+    dupdate = block.dropout.backward(dtotal, cache.feed_forward_dropout)
+    dx = block.feed_forward.backward(dupdate, cache.feed_forward)
+    ops.accumulate(dx, dtotal)
+
+    dtotal = block.attention_norm.backward(dx, cache.attention_norm)
+    dupdate = block.dropout.backward(dtotal, cache.attention_dropout)
+    dx = block.attention.backward(dupdate, cache.attention)
+    ops.accumulate(dx, dtotal)
+    return dx

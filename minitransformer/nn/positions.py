@@ -19,6 +19,8 @@ def sinusoidal_positions(length: int, width: int, dtype: DTypeLike = np.float64)
         Number of positions T.
     width
         Number of features C, even.
+    dtype
+        Of the table.
 
     Returns
     -------

@@ -13,7 +13,12 @@ from minitransformer.ops.activations import (
     silu_forward,
 )
 from minitransformer.ops.add import add_backward, add_forward
-from minitransformer.ops.attention import attention_backward, attention_forward, causal_mask
+from minitransformer.ops.attention import (
+    attention_backward,
+    attention_forward,
+    causal_mask,
+    padding_mask,
+)
 from minitransformer.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minitransformer.ops.dropout import dropout_backward, dropout_forward
 from minitransformer.ops.embedding import embedding_backward, embedding_forward
@@ -60,6 +65,7 @@ __all__ = [
     "merge_heads_forward",
     "mse_backward",
     "mse_forward",
+    "padding_mask",
     "relu_backward",
     "relu_forward",
     "rms_norm_backward",

@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 
 from minitransformer.backend import op
 from minitransformer.ops.checks import (
@@ -12,6 +12,7 @@ from minitransformer.ops.checks import (
     require_boolean,
     require_broadcast,
     require_floats,
+    require_integers,
     require_probability,
     require_shape,
 )
@@ -79,8 +80,42 @@ def causal_mask(T: int, S: int) -> Bool[np.ndarray, "T S"]:
 
     Aligned to the bottom right, so that T new queries after S - T cached keys see the past. With
     T > S the first T - S queries see nothing.
+
+    Parameters
+    ----------
+    T, S
+        Number of queries and of keys.
+
+    Returns
+    -------
+    (T, S)
+        Boolean, True = may attend.
     """
     return np.tri(T, S, S - T, dtype=np.bool_)
+
+
+def padding_mask(lengths: Integer[np.ndarray, " B"], S: int) -> Bool[np.ndarray, "B 1 1 S"]:
+    """True where key s is a token of its sequence, and not padding behind the end.
+
+    Parameters
+    ----------
+    lengths : (B,)
+        Number of tokens of each sequence, from 0 to S; the others are padding.
+    S
+        Number of positions of the batch.
+
+    Returns
+    -------
+    (B, 1, 1, S)
+        The same for all heads and all queries.
+
+    Raises
+    ------
+    IndexError
+        If a length is negative or above S.
+    """
+    require_integers("padding_mask", "lengths", lengths, S + 1)
+    return np.arange(S) < lengths[:, None, None, None]
 
 
 @op(_check)

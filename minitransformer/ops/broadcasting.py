@@ -4,7 +4,18 @@ import numpy as np
 
 
 def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum ``gradient`` over the axes along which an argument of ``shape`` was repeated."""
+    """Sum a gradient over the axes along which its argument was repeated.
+
+    Parameters
+    ----------
+    gradient : the broadcast shape
+    shape
+        Of the argument, before it was repeated.
+
+    Returns
+    -------
+    ``shape``
+    """
     added = gradient.ndim - len(shape)
     repeated = [
         added + axis

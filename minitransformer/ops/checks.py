@@ -93,6 +93,8 @@ def require_probability(op: str, name: str, p: float) -> None:
 
 def require_gradient(op: str, dy: Any, shape: tuple[int, ...], dtype: Any) -> None:
     """The gradient dy has the shape and dtype of y."""
+    if dy is None:
+        raise TypeError(f"{op} backward: dy is None, expected the gradient of y")
     require_floats(f"{op} backward", dy=dy)
     require_shape(f"{op} backward", "dy", dy, shape, "the shape of y")
     if dy.dtype != dtype:

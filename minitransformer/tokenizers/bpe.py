@@ -8,13 +8,13 @@ import codecs
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 
 import regex
 
 from minitransformer.errors import InputError
 from minitransformer.tokenizers.base import Tokenizer, check_ids, check_unicode
-from minitransformer.tokenizers.byte_pairs import BYTES, Pair, bpe_merge, learn_merges
+from minitransformer.tokenizers.byte_pairs import BYTES, Pair, bpe_encode, learn_merges
 
 WORDS = regex.compile(
     r"""'(?:s|t|re|ve|m|ll|d)"""  # the endings of contractions: I'm, they're, dog's
@@ -189,13 +189,7 @@ class BPETokenizer(Tokenizer):
         return list(chain.from_iterable(map(self._encode_word, WORDS.findall(text))))
 
     def _merge_word(self, word: str) -> list[int]:
-        ids = list(word.encode(errors="surrogateescape"))
-        while candidates := [
-            self._merged_ids[pair] for pair in pairwise(ids) if pair in self._merged_ids
-        ]:
-            learnt_first = min(candidates)
-            ids = bpe_merge(ids, self.merges[learnt_first - BYTES], learnt_first)
-        return ids
+        return bpe_encode(word.encode(errors="surrogateescape"), self._merged_ids)
 
 
 def _split_at(special_tokens: Collection[str], text: str) -> list[str]:

@@ -5,7 +5,7 @@ the merges; encoding replays them in the order in which they were learnt.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -48,6 +48,33 @@ def bpe_merge(ids: Sequence[int], pair: Pair, new_id: int) -> list[int]:
             merged.append(ids[i])
             i += 1
     return merged
+
+
+def bpe_encode(ids: Iterable[int], merged_ids: Mapping[Pair, int]) -> list[int]:
+    """Replay the merges on one word: always the one learnt first of those that apply.
+
+    Parameters
+    ----------
+    ids : iterable of int
+        The word's bytes.
+    merged_ids : mapping of pairs to int
+        The id that each pair becomes; a merge learnt earlier has a smaller id.
+
+    Returns
+    -------
+    list of int
+        What is left when no pair of neighbours has a merge.
+
+    Examples
+    --------
+    >>> bpe_encode([1, 2, 3], {(2, 3): 8, (1, 2): 9, (1, 8): 10})
+    [10]
+    """
+    ids = list(ids)
+    while mergeable := [pair for pair in pairwise(ids) if pair in merged_ids]:
+        learnt_first = min(mergeable, key=merged_ids.__getitem__)
+        ids = bpe_merge(ids, learnt_first, merged_ids[learnt_first])
+    return ids
 
 
 def learn_merges(word_counts: Mapping[str, int], limit: int) -> list[Pair]:
