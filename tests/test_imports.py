@@ -17,14 +17,15 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # A module imports only from its own package and from the lines above its own.
 LAYERS = (
     ("backends", "errors", "__version__"),
-    ("backend", "files", "folders", "memory", "schedules"),
+    ("backend", "files", "folders", "ladders", "memory", "schedules"),
     ("ops", "records", "tokenizers"),
-    ("data", "kernels", "nn"),
+    ("data", "distributed", "kernels", "nn"),
     ("models", "optim"),
     ("checkpoints", "configuration", "evaluation", "generation"),
     ("training",),
     ("runs",),
     ("testing",),
+    ("exercises", "show"),
     ("doctor",),
     ("cli",),
     ("__main__", "minitransformer"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitransformer import ops
-from minitransformer.backend import OPS
+from minitransformer.backend import COMPOSED, OPS
 from minitransformer.testing import (
     FUNCTIONS,
     LAWS,
@@ -24,6 +24,7 @@ from minitransformer.testing import (
     gradcheck,
 )
 from minitransformer.testing.checks import trials
+from minitransformer.testing.functions.composition import COMPOSITION
 from minitransformer.testing.laws import (
     adjoint,
     form,
@@ -36,13 +37,16 @@ from minitransformer.testing.laws import (
 from minitransformer.testing.strategies import inputs, seeds
 from minitransformer.testing.subject import TOLERANCES, compare
 
-OPS_IN_PAIRS = {name.removesuffix("_forward") for name in OPS if name.endswith("_forward")}
+OPS_IN_PAIRS = {
+    name.removesuffix("_forward") for name in (*OPS, *COMPOSED) if name.endswith("_forward")
+}
 
 
+# Those of numba are on trial in test_numba_kernels.py.
 IMPLEMENTATIONS = [
     pytest.param(name, backend, dtype, id=f"{name}-{backend}-{dtype}")
     for name, spec in SPECS.items()
-    for backend in sorted({*spec.forward.impls, *spec.backward.impls})
+    for backend in sorted({*spec.forward.impls, *spec.backward.impls} - {"numba"})
     for dtype in TOLERANCES
 ]
 
@@ -85,10 +89,11 @@ def test_laws_hold(name, backend, dtype):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_equal_their_references(name, dtype):
     spec = FUNCTIONS[name]
-    for backend in getattr(spec.function, "impls", ["numpy"]):
+    for backend in sorted({*getattr(spec.function, "impls", ["numpy"])} - {"numba"}):
         (row,) = check_function(spec, backend, [dtype])
         assert row.verdict == ""
-        assert row.error <= (1e-12 if dtype == "float64" else 1e-6)
+        rounded_once = 1e-12 if dtype == "float64" else 1e-6
+        assert row.error <= rounded_once * (10 if spec in COMPOSITION else 1)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -50,6 +50,13 @@ def linear(x: Array, w: Array, b: Array | None = None, transposed: bool = False)
     return y
 
 
+def lora(x: Array, w: Array, a: Array, b: Array, scale: float) -> Array:
+    changed = np.empty(w.shape)
+    for i, o in np.ndindex(w.shape):
+        changed[i, o] = w[i, o] + scale * _dot(a[i], b[:, o])
+    return linear(x, changed)
+
+
 def embedding(ids: Array, w: Array) -> Array:
     return np.array([w[int(i)] for i in ids.flat]).reshape(*ids.shape, -1)
 
@@ -192,7 +199,7 @@ def mse(prediction: Array, target: Array) -> Any:
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(add, matmul, linear, embedding, layer_norm, rms_norm, softmax, relu, silu, gelu),
+        *(add, matmul, linear, lora, embedding, layer_norm, rms_norm, softmax, relu, silu, gelu),
         *(dropout, attention, rotary, split_heads, merge_heads, cross_entropy, mse),
     )
 }

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minitransformer.ops.checks import require_floats
 from minitransformer.testing.trees import as_parts, map_parts
 
 Vector = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 EPSILON = sys.float_info.epsilon
 STEP = EPSILON ** (1 / 5)
@@ -86,6 +88,53 @@ def derivative(path: Callable[[float], Vector], step: float, noise: float) -> Ve
         if gap <= AGREEMENT * np.linalg.norm(estimate) + 8 * noise / step:
             break
     return best
+
+
+def central_difference(function: Callable[[Vector], float], x: Floats, h: float = 1e-5) -> Floats:
+    """Ask a function for its gradient, one entry of x after the other.
+
+    The plain method, to check a gradient by hand; :func:`derivative` gets more digits.
+
+    Parameters
+    ----------
+    function : callable
+        An array of float64 in the shape of x -> a number. It must not write to its argument.
+    x : ndarray of floats
+        Where to differentiate; left as it is.
+    h : float
+        Distance to either side.
+
+    Returns
+    -------
+    ndarray, shape and dtype of x
+        ``(function(x + h e) - function(x - h e)) / 2h`` for the unit vector e of every entry.
+
+    Raises
+    ------
+    TypeError
+        If x is not float32 or float64.
+    ValueError
+        If h is not positive.
+
+    Notes
+    -----
+    In ``f(x + h) - f(x - h) = 2h f' + h^3 f^(3) / 3 + ...`` the even terms cancel: the error is
+    ``h^2 f^(3) / 6``. A difference to one side only would be wrong by ``h f^(2) / 2``.
+    """
+    require_floats("central_difference", x=x)
+    if not h > 0:
+        raise ValueError(f"central_difference: h is {h}, expected more than 0")
+    gradient = np.empty_like(x)
+    moved = x.astype(np.float64)
+    for i in np.ndindex(x.shape):
+        center = moved[i]
+        moved[i] = center + h
+        above = function(moved)
+        moved[i] = center - h
+        below = function(moved)
+        moved[i] = center
+        gradient[i] = (above - below) / (2 * h)
+    return gradient
 
 
 def _central(path: Callable[[float], Vector], h: float) -> Vector:

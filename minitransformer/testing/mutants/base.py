@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minitransformer.testing.checks import Row, check_function, check_op
-from minitransformer.testing.functions import FUNCTIONS
+from minitransformer.testing.functions import function_spec
 from minitransformer.testing.specs import SPECS
 from minitransformer.testing.subject import TOLERANCES
 
@@ -33,6 +33,8 @@ class Mutant:
         What the author of the mistake believed.
     hint : str
         Where to look, without giving the answer away.
+    helpers : tuple of callables
+        Functions and classes of the target's module that the edits may change as well.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Mutant:
     edits: Mapping[str, str] = field(repr=False)
     misconception: str = field(repr=False)
     hint: str = field(repr=False)
+    helpers: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
 
     def build(self) -> Callable[..., Any]:
         """Compile the wrong version, in the namespace of the right one.
@@ -49,8 +52,8 @@ class Mutant:
         ValueError
             If an old text does not stand in the source exactly once.
         """
-        function = inspect.unwrap(_textbook(self.target))
-        source = textwrap.dedent(inspect.getsource(function))
+        function = inspect.unwrap(textbook(self.target))
+        source = "\n".join(map(_source, (*self.helpers, function)))
         for old, new in self.edits.items():
             if source.count(old) != 1:
                 raise ValueError(
@@ -59,8 +62,8 @@ class Mutant:
                 )
             source = source.replace(old, new)
         module = ast.parse(source)
-        (definition,) = module.body
-        definition.decorator_list = []  # type: ignore[attr-defined]
+        for definition in module.body:
+            definition.decorator_list = _decorators(definition)  # type: ignore[attr-defined]
         namespace = dict(vars(sys.modules[function.__module__]))
         exec(compile(module, f"<mutant {self.name}>", "exec"), namespace)
         built: Callable[..., Any] = namespace[function.__name__]
@@ -73,8 +76,8 @@ class Mutant:
             return next((row.verdict for row in rows if not row.passed), "")
 
     def _check(self, dtype: str) -> list[Row]:
-        if self.target.__qualname__ in FUNCTIONS:
-            spec = FUNCTIONS[self.target.__qualname__]
+        spec = function_spec(self.target)
+        if spec is not None:
             return check_function(replace(spec, function=self.build()), dtypes=[dtype])
         impls: dict[str, Any] = getattr(self.target, "impls")  # noqa: B009
         impls["mutant"] = self.build()
@@ -84,6 +87,16 @@ class Mutant:
             del impls["mutant"]
 
 
-def _textbook(target: Callable[..., Any]) -> Callable[..., Any]:
+def textbook(target: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the library's own text defines it, behind a dispatchable op or not."""
     impls: Mapping[str, Callable[..., Any]] = getattr(target, "impls", {"numpy": target})
     return impls["numpy"]
+
+
+def _source(definition: Callable[..., Any]) -> str:
+    return textwrap.dedent(inspect.getsource(inspect.unwrap(definition)))
+
+
+def _decorators(definition: Any) -> list[ast.expr]:
+    """A kernel has to stay one; but no mutant enters the table of ops, or runs out of bounds."""
+    return [each for each in definition.decorator_list if ast.unparse(each) == "cuda.jit"]

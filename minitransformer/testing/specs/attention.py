@@ -37,6 +37,7 @@ def _attention(rng: np.random.Generator, dims: Dims) -> Cases:
         "causal, S > T": case(T=min(T, S), S=max(T, S), causal=True),
         "causal, T > S": case(T=max(T, S), S=min(T, S), causal=True),
         "causal, T = S": case(S=T, causal=True),
+        "square": {name: rng.standard_normal((B, Hk, D, D)) for name in "qkv"},
         "mask": case(mask=mask(B, Hk, T, S)),
         "mask of keys": case(mask=mask(B, 1, 1, S)),
         "mask of fewer axes": case(mask=mask(T, S)),
@@ -53,6 +54,7 @@ def _attention(rng: np.random.Generator, dims: Dims) -> Cases:
         "scale": case(scale=0.7),
         "scale = 0": case(scale=0.0),
         "dropout": case(keep=keep(Hk), p=0.3),
+        "no keep": case(p=0.3),
         "grouped, dropout": case(H, keep=keep(H), p=0.3),
         "grouped, everything": case(
             H, mask=with_closed_rows(rng, (B, H, T, S)), causal=True, scale=0.4, keep=keep(H), p=0.2
@@ -92,7 +94,12 @@ def _split_heads(rng: np.random.Generator, dims: Dims) -> Cases:
     def case(*heads: int) -> Arguments:
         return {"x": rng.standard_normal((B, T, sum(heads) * D)), "heads": heads}
 
-    return {"one part": case(H), "three parts": case(H, H, H), "grouped": case(H, Hk, Hk)}
+    return {
+        "one part": case(H),
+        "three parts": case(H, H, H),
+        "grouped": case(H, Hk, Hk),
+        "one key head": case(H, 1, 1),
+    }
 
 
 def _merge_heads(rng: np.random.Generator, dims: Dims) -> Cases:

@@ -32,7 +32,8 @@ class OpSpec:
     dims : mapping of str to int
         Length of each axis by letter. All differ, so that no two axes can be confused.
     kinks : tuple of str
-        Labels of inputs at which there is no derivative, so that finite differences do not apply.
+        Labels of inputs at which finite differences do not apply: there is no derivative, or
+        too few digits are left to measure it.
     """
 
     name: str

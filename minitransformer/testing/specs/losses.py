@@ -14,7 +14,7 @@ def _cross_entropy(rng: np.random.Generator, dims: Dims) -> Cases:
     def case(*leading: int, ignored: int | None = None, **options: Any) -> Arguments:
         targets = rng.integers(V, size=leading)
         if ignored is not None:
-            targets.reshape(-1)[1::3] = ignored
+            targets.reshape(-1)[1::3] = targets.reshape(-1)[-1] = ignored  # not as many in each row
         return {"logits": rng.standard_normal((*leading, V)), "targets": targets, **options}
 
     everything = case(B, T)
@@ -25,9 +25,11 @@ def _cross_entropy(rng: np.random.Generator, dims: Dims) -> Cases:
         "three axes": case(B, H, T),
         "ignored targets": case(B, T, ignored=-100),
         "another ignore_index": case(B, T, ignored=V + 3, ignore_index=V + 3),
+        "ignore_index = -1": case(B, T, ignored=-1, ignore_index=-1),
         "an ignored class": case(B, T, ignored=V - 1, ignore_index=V - 1),
         "all ignored": everything | {"targets": np.full((B, T), -100)},
         "label smoothing": case(B, T, label_smoothing=0.2),
+        "nothing but smoothing": case(B, T, label_smoothing=1.0),
         "smoothing and ignored": case(B, T, ignored=-100, label_smoothing=0.3),
         "unsigned targets": everything | {"targets": everything["targets"].astype(np.uint16)},
         "logits around +-1000": everything | {"logits": far + everything["logits"]},

@@ -1,8 +1,9 @@
-"""Inputs for sums and products: add, matmul, linear, embedding."""
+"""Inputs for sums and products: add, matmul, linear, LoRA, embedding."""
 
 import numpy as np
 
 from minitransformer import ops
+from minitransformer.nn import lora_backward, lora_forward
 from minitransformer.testing.specs.base import Arguments, Cases, Dims, OpSpec
 
 
@@ -26,13 +27,16 @@ def _matmul(rng: np.random.Generator, dims: Dims) -> Cases:
         "one b for all": {"a": normal((B, M, K)), "b": normal((K, N))},
         "one a for all": {"a": normal((M, K)), "b": normal((B, H, K, N))},
         "both are repeated": {"a": normal((B, 1, M, K)), "b": normal((1, H, K, N))},
+        "square": {"a": normal((K, K, K)), "b": normal((K, K, K))},
     }
 
 
 def _linear(rng: np.random.Generator, dims: Dims) -> Cases:
     B, T, H, inputs, outputs = (dims[letter] for letter in "BTHIO")
 
-    def case(*leading: int, bias: bool = True, transposed: bool = False) -> Arguments:
+    def case(
+        *leading: int, bias: bool = True, transposed: bool = False, outputs: int = outputs
+    ) -> Arguments:
         w = rng.standard_normal((inputs, outputs))
         arguments: Arguments = {
             "x": rng.standard_normal((*leading, inputs)),
@@ -48,8 +52,27 @@ def _linear(rng: np.random.Generator, dims: Dims) -> Cases:
         "one vector": case(),
         "rows": case(T),
         "four axes": case(B, H, T),
+        "square": case(inputs, outputs=inputs),
         "transposed": case(B, T, transposed=True),
         "transposed, without b": case(B, T, bias=False, transposed=True),
+    }
+
+
+def _lora(rng: np.random.Generator, dims: Dims) -> Cases:
+    B, T, H, inputs, outputs, rank = (dims[letter] for letter in "BTHIOR")
+    shapes = {"w": (inputs, outputs), "a": (inputs, rank), "b": (rank, outputs)}
+
+    def case(*leading: int, scale: float = 0.7) -> Arguments:
+        matrices = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+        return {"x": rng.standard_normal((*leading, inputs)), **matrices, "scale": scale}
+
+    return {
+        "batch": case(B, T),
+        "one vector": case(),
+        "rows": case(T),
+        "four axes": case(B, H, T),
+        "a large change": case(B, T, scale=-3.0),
+        "at the start": case(B, T) | {"b": np.zeros(shapes["b"])},
     }
 
 
@@ -85,6 +108,14 @@ PRODUCTS = (
         _linear,
         ("x", "w", "b"),
         {"B": 2, "T": 3, "H": 6, "I": 4, "O": 5},
+    ),
+    OpSpec(
+        "lora",
+        lora_forward,
+        lora_backward,
+        _lora,
+        ("x", "a", "b"),
+        {"B": 2, "T": 3, "H": 6, "I": 4, "O": 5, "R": 7},
     ),
     OpSpec(
         "embedding",

@@ -15,6 +15,9 @@ from minitransformer.testing.specs.base import (
     with_closed_rows,
 )
 
+_ROUNDED = ("far from zero",)
+"""Where x has too few digits left for finite differences."""
+
 
 def _norm(*gains: str) -> Any:
     """Inputs of a norm whose parameters have these names."""
@@ -34,6 +37,7 @@ def _norm(*gains: str) -> Any:
             "one vector": case(),
             "rows": case(T),
             "four axes": case(B, H, T),
+            "square": case(C, C),
             "another eps": case(B, T, eps=0.3),
             "far from zero": case(B, T, offset=1000.0, size=5.0),
             "tiny": case(B, T, size=3e-3),
@@ -49,10 +53,12 @@ def _softmax(rng: np.random.Generator, dims: Dims) -> Cases:
     with_holes = np.where(some_of_each_row(rng, (B, T, S)), normal((B, T, S)), -np.inf)
     with_holes[0, 0] = -np.inf
     far = rng.choice((-1000.0, 1000.0), (B, T, 1)) + normal((B, T, S))
+    hidden = some_of_each_row(rng, (B, T, S))
     return {
         "batch": {"x": normal((B, T, S))},
         "one vector": {"x": normal(S)},
         "four axes": {"x": normal((B, H, T, S))},
+        "square": {"x": normal((S, S, S))},
         "scores around +-1000": {"x": far},
         "minus infinity": {"x": with_holes},
         "mask": {"x": normal((B, H, T, S)), "mask": some_of_each_row(rng, (B, H, T, S))},
@@ -60,6 +66,10 @@ def _softmax(rng: np.random.Generator, dims: Dims) -> Cases:
         "mask of keys": {"x": normal((B, H, T, S)), "mask": some_of_each_row(rng, (B, 1, 1, S))},
         "masked rows": {"x": normal((B, H, T, S)), "mask": with_closed_rows(rng, (B, H, T, S))},
         "all masked": {"x": normal((B, T, S)), "mask": np.zeros((1, S), np.bool_)},
+        "hidden scores of 1000": {
+            "x": normal((B, T, S)) + np.where(hidden, 0.0, 1000.0),
+            "mask": hidden,
+        },
         "mask and +-1000": {"x": far, "mask": with_closed_rows(rng, (B, T, S))},
     }
 
@@ -74,6 +84,7 @@ ROWS = (
         _norm("gamma", "beta"),
         ("x", "gamma", "beta"),
         _DIMS,
+        kinks=_ROUNDED,
     ),
     OpSpec(
         "rms_norm",
@@ -82,6 +93,7 @@ ROWS = (
         _norm("gamma"),
         ("x", "gamma"),
         _DIMS,
+        kinks=_ROUNDED,
     ),
     OpSpec(
         "softmax",
