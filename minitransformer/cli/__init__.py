@@ -13,6 +13,7 @@ COMMANDS = {
     "generate": "continue a prompt with a trained model",
     "gradcheck": "prove every gradient by finite differences",
     "doctor": "look at this machine and say how to mend what is missing",
+    "exercises": "write the functions yourself, and learn what is wrong with them",
     "backends": "which backend has a kernel for which op",
 }
 

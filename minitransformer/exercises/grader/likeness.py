@@ -1,0 +1,196 @@
+"""Recognise a mistake by what it does: find the wrong version that gives the same results."""
+
+import inspect
+import itertools
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from minitransformer.exercises.grader.observation import (
+    Observation,
+    Observations,
+    observe_mutant,
+    same_numbers,
+)
+from minitransformer.exercises.grader.slips import confusions_of, slips_of
+from minitransformer.exercises.grader.task import Task
+from minitransformer.exercises.source import plain
+from minitransformer.testing.mutants import MUTANTS, Mutant
+
+ENOUGH = 0.5
+MOST_PAIRS = 120
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A wrong version of the task, the mutants that it is made of, and what it was seen to do."""
+
+    mutants: tuple[Mutant, ...]
+    target: Any
+    function: Callable[..., Any]
+    seen: dict[int, Observation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How well a suspect explains what was observed.
+
+    Attributes
+    ----------
+    mutants : tuple of Mutant
+        What it is made of, in the order of repair.
+    share : float
+        Of the wrong inputs, how many give the same wrong result; 1 if it explains everything.
+    others : int
+        How many of the other results agree on all inputs.
+    """
+
+    mutants: tuple[Mutant, ...]
+    share: float
+    others: int
+
+
+def recognise(observed: Observations, name: str) -> Likeness | None:
+    """Find the mutant, the slip, or two mutants at once, that explains one wrong result best."""
+
+    def liken(some: Iterable[Suspect]) -> list[Likeness]:
+        return [each for each in (_likeness(observed, name, one) for one in some) if each]
+
+    named = list(suspects(observed.task))
+    found = liken(named)
+    best = _best(found)
+    if best is None or best.share < 1.0:
+        best = _best(liken(_slips(observed.task)), 1.0) or best
+    if best is None or best.share < 1.0:
+        possible = [one for one in named if _is_possible(observed, name, one)]
+        pairs = itertools.islice(_pairs(possible), MOST_PAIRS)
+        best = _best(liken(pairs), 1.0) or best
+    return best if best and best.share >= ENOUGH else None
+
+
+def _is_possible(observed: Observations, name: str, suspect: Suspect) -> bool:
+    """Whether a suspect is right where the answer is: two mistakes do not mend each other."""
+    return all(
+        _agrees(number, name, observed, suspect)
+        for number, each in enumerate(observed.all)
+        if each.case.dtype == "float64" and name not in each.wrong
+    )
+
+
+def _best(found: list[Likeness], least: float = 0.0) -> Likeness | None:
+    enough = (each for each in found if each.share >= least)
+    return max(enough, key=lambda each: (each.share, each.others), default=None)
+
+
+def _slips(task: Task) -> Iterator[Suspect]:
+    for target in task.targets:
+        textbook = plain(target)
+        for slip, function in itertools.chain(confusions_of(textbook), slips_of(textbook)):
+            mutant = Mutant(slip.name, target, {}, slip.misconception, slip.hint)
+            yield Suspect((mutant,), target, function)
+
+
+def suspects(task: Task) -> Iterator[Suspect]:
+    """All wrong versions of a task by one mistake, its own or one of a function that it calls."""
+    for target in task.targets:
+        yield from _of_function(target, target, plain(target), lambda built: built, DEPTH)
+
+
+def _of_function(
+    target: Any,
+    function: Any,
+    textbook: types.FunctionType,
+    rebuild: Callable[[Callable[..., Any]], Callable[..., Any]],
+    depth: int,
+) -> Iterator[Suspect]:
+    for mutant in MUTANTS.values():
+        if plain(mutant.target) is textbook:
+            yield Suspect((mutant,), target, rebuild(mutant.build()))
+    if depth:
+        for name in textbook.__code__.co_names:
+            callee = textbook.__globals__.get(name)
+            inner = plain(callee) if callable(callee) else None
+            if isinstance(inner, types.FunctionType) and inner.__module__.startswith(
+                "minitransformer."
+            ):
+                yield from _of_function(
+                    target,
+                    callee,
+                    inner,
+                    lambda built, name=name: rebuild(_with_global(textbook, name, built)),  # type: ignore[misc]
+                    depth - 1,
+                )
+
+
+def _with_global(function: types.FunctionType, name: str, value: Any) -> Callable[..., Any]:
+    """The same function in a world where one name means something else."""
+    changed = types.FunctionType(
+        function.__code__,
+        {**function.__globals__, name: value},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    changed.__kwdefaults__ = function.__kwdefaults__
+    return changed
+
+
+def _pairs(single: list[Suspect]) -> Iterator[Suspect]:
+    """Two mistakes at once in one function, where their edits do not overlap."""
+    for first, second in itertools.combinations(single, 2):
+        (one,), (other,) = first.mutants, second.mutants
+        if one.target is other.target and one.edits and other.edits:
+            both = replace(one, name="both", edits={**one.edits, **other.edits})
+            try:
+                yield Suspect(_in_source_order(one, other), first.target, both.build())
+            except (ValueError, SyntaxError):
+                continue
+
+
+def _in_source_order(*mutants: Mutant) -> tuple[Mutant, ...]:
+    source = inspect.getsource(plain(mutants[0].target))
+    return tuple(sorted(mutants, key=lambda m: min(source.find(old) for old in m.edits)))
+
+
+def _likeness(observed: Observations, name: str, suspect: Suspect) -> Likeness | None:
+    def agrees(number: int, result: str = name) -> bool:
+        return _agrees(number, result, observed, suspect)
+
+    numbers = range(len(observed.all))
+    wrong = [number for number in numbers if name in observed.all[number].wrong]
+    if not agrees(wrong[0]):
+        return None  # it must explain the simplest input
+    right = [number for number in numbers if number not in wrong]
+    exact = [number for number in right if observed.all[number].case.dtype == "float64"]
+    if not all(map(agrees, exact)):
+        return None
+    agreeing = sum(map(agrees, wrong))
+    if agreeing < len(wrong) or not all(map(agrees, right)):
+        return Likeness(suspect.mutants, min(0.99, agreeing / len(wrong)), 0)
+    others = [other for other in observed.wrong_names if other != name]
+    return Likeness(
+        suspect.mutants, 1.0, sum(all(agrees(n, other) for n in numbers) for other in others)
+    )
+
+
+def _kind(error: Exception | None) -> str:
+    """Name of the exception that an answer or a mutant raised."""
+    return getattr(error, "type", type(error).__name__)
+
+
+def _agrees(number: int, name: str, observed: Observations, suspect: Suspect) -> bool:
+    """Whether the suspect does the same as the answer here; in float32 whether both are wrong."""
+    ours = observed.all[number]
+    if number not in suspect.seen:
+        suspect.seen[number] = observe_mutant(observed.task, ours, suspect.target, suspect.function)
+    theirs = suspect.seen[number]
+    if ours.error is not None or theirs.error is not None:
+        return _kind(ours.error) == _kind(theirs.error)
+    is_wrong, looks_wrong = name in ours.wrong, name in theirs.wrong
+    if ours.case.dtype != "float64" or not (is_wrong and looks_wrong):
+        return is_wrong == looks_wrong
+    return (
+        name in ours.got and name in theirs.got and same_numbers(ours.got[name], theirs.got[name])
+    )
