@@ -24,6 +24,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "ops": ("adamw_step", "kv_append"),
     "optim": ("SGD", "Adam", "AdamW", "clip_grad_norm"),
     "schedules": ("constant", "warmup_cosine", "warmup_inverse_sqrt"),
+    "show": (),
     "testing": ("gradcheck",),
     "tokenizers": ("BPETokenizer", "CharTokenizer", "bpe_merge", "load_tokenizer"),
     "training": (),
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from minitransformer import ops as ops
     from minitransformer import optim as optim
     from minitransformer import schedules as schedules
+    from minitransformer import show as show
     from minitransformer import testing as testing
     from minitransformer import tokenizers as tokenizers
     from minitransformer import training as training
