@@ -84,8 +84,12 @@ def warm_all(names: Sequence[str]) -> Iterator[str]:
     spawn = multiprocessing.get_context("spawn")
     workers = min(4, os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_alone) as pool:
-        for done in as_completed([pool.submit(warm, job) for job in apart]):
-            yield done.result()
+        try:
+            for done in as_completed([pool.submit(warm, job) for job in apart]):
+                yield done.result()
+        except BaseException:  # Ctrl-C, or nobody asks for more
+            pool.shutdown(cancel_futures=True)
+            raise
     yield warm(last)
     disk_cache.mark_warm()
 
