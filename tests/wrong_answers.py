@@ -117,6 +117,63 @@ def _cross_entropy(**parts: str) -> str:
 
 
 WRONG: dict[str, tuple[str, set[str], str]] = {
+    # what outside judges handed in
+    "m upside down": (
+        "adamw_step",
+        {"adam_mean_weights_exchanged"},
+        _adam(m="(1 - beta1) * m + beta1 * grad"),
+    ),
+    "v upside down": (
+        "adamw_step",
+        {"adam_square_weights_exchanged"},
+        _adam(v="(1 - beta2) * v + beta2 * grad**2"),
+    ),
+    "one beta corrects": (
+        "adamw_step",
+        {"adam_one_beta_in_both_corrections"},
+        _adam(vh="v / (1 - beta1**t)"),
+    ),
+    "third term without rstd": (
+        "layer_norm_backward",
+        {"third_term_without_rstd"},
+        _dx("return inv * (dxn - mean1) - xn * mean2, dgamma, dbeta"),
+    ),
+    "top left, alone": (
+        "causal_mask",
+        {"causal_mask_aligned_top_left"},
+        "def causal_mask(T, S):\n    return np.tril(np.ones((T, S), bool))\n",
+    ),
+    "from the right": (
+        "bpe_merge",
+        {"bpe_merge_from_the_right"},
+        "def bpe_merge(ids, pair, new_id):\n    ids = list(ids)\n"
+        "    for j in range(len(ids) - 2, -1, -1):\n"
+        "        if tuple(ids[j:j + 2]) == tuple(pair):\n            ids[j:j + 2] = [new_id]\n"
+        "    return ids\n",
+    ),
+    "a list of heads": (
+        "split_heads_forward",
+        {"not_a_tuple"},
+        "def split_heads_forward(x, heads):\n"
+        "    y = x.reshape(*x.shape[:2], sum(heads), -1).transpose(0, 2, 1, 3)\n"
+        "    return list(np.split(y, np.cumsum(heads)[:-1], axis=1)), None\n",
+    ),
+    "gradient overwritten": (
+        "sgd_step",
+        {"input_overwritten"},
+        "def sgd_step(parameter, grad, velocity, lr, momentum=0.0, nesterov=False, weight_decay=0.0):\n"
+        "    grad += weight_decay * parameter\n    velocity[...] = momentum * velocity + grad\n"
+        "    parameter -= lr * (grad + momentum * velocity if nesterov else velocity)\n",
+    ),
+    "tiles overwrite": (
+        "matmul_tiled",
+        {"tiles_start_the_sum_again"},
+        "def matmul_tiled(a, b, tile):\n    y = np.zeros((len(a), b.shape[1]), a.dtype)\n"
+        "    for i in range(0, len(a), tile):\n        for j in range(0, b.shape[1], tile):\n"
+        "            for k in range(0, len(b), tile):\n"
+        "                y[i:i + tile, j:j + tile] = a[i:i + tile, k:k + tile] @ b[k:k + tile, j:j + tile]\n"
+        "    return y\n",
+    ),
     # layer norm
     "mean constant": (
         "layer_norm_backward",

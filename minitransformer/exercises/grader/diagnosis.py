@@ -68,7 +68,7 @@ def diagnose(task: Task, trial: Trial, error: Exception, seed: int) -> Diagnosis
         if found is not None:
             return _of_form(found)
     observed = observe(task, seed)
-    if not observed.wrong_names:
+    if not observed.wrong_names or (is_of_form and _name_of_form(str(error)) == "not_a_tuple"):
         return _of_law(trial, error)
     first = observed.wrong_names[0]
     wrong, _ = observed.split(first)

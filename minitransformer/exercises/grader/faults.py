@@ -76,6 +76,12 @@ _RULES: tuple[Rule, ...] = (
         "Can a sum of weights, or a number of kept things, be 0? What is the result to be then?",
     ),
     (
+        "number_beyond_its_dtype",
+        r"OverflowError: Python integer .* out of bounds",
+        "{where} puts a number into an array whose dtype cannot hold it ({text})",
+        "A copy keeps the dtype of what is copied: which one does the result need?",
+    ),
+    (
         "module_missing",
         r"ModuleNotFoundError|ImportError",
         "{where} imports what is not there ({text})",

@@ -148,8 +148,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _arrays(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield what can be overwritten as arrays: those, and lists of numbers."""
     if isinstance(tree, np.ndarray):
         yield name, tree
+    elif isinstance(tree, list) and all(map(_is_number, tree)):
+        yield name, np.array(tree)
     elif isinstance(tree, list | tuple):
         for number, item in enumerate(tree):
             yield from _arrays(item, f"{name}[{number}]")

@@ -16,7 +16,7 @@ from minitransformer.exercises.grader.observation import (
 from minitransformer.exercises.grader.slips import confusions_of, slips_of
 from minitransformer.exercises.grader.task import Task
 from minitransformer.exercises.source import plain
-from minitransformer.testing.mutants import MUTANTS, Mutant
+from minitransformer.testing.mutants import Mutant, mutants_of
 
 ENOUGH = 0.5
 MOST_PAIRS = 120
@@ -105,9 +105,8 @@ def _of_function(
     rebuild: Callable[[Callable[..., Any]], Callable[..., Any]],
     depth: int,
 ) -> Iterator[Suspect]:
-    for mutant in MUTANTS.values():
-        if plain(mutant.target) is textbook:
-            yield Suspect((mutant,), target, rebuild(mutant.build()))
+    for mutant in mutants_of(function):
+        yield Suspect((mutant,), target, rebuild(mutant.build()))
     if depth:
         for name in textbook.__code__.co_names:
             callee = textbook.__globals__.get(name)

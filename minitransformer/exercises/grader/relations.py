@@ -13,6 +13,7 @@ from minitransformer.exercises.grader.observation import Observation, same_numbe
 from minitransformer.exercises.grader.related import Array, Pair, broadcast
 from minitransformer.exercises.grader.relations_in_part import (
     first_or_last_wrong,
+    input_overwritten,
     wrong_where_masked,
     wrong_where_negative,
 )
@@ -219,10 +220,11 @@ def nearly_right(p: Pair) -> str | None:
 
 
 RELATIONS: tuple[Callable[[Pair], str | None], ...] = (
-    *(only_reshaped, transposed, wrong_size, not_finite, not_filtered, left_as_it_was, zero),
-    *(sign_flipped, constant_factor, complement, argument_missing, argument_not_multiplied),
-    *(constant_added, another_power, reversed_order, shifted, first_or_last_wrong),
-    *(wrong_where_masked, wrong_where_negative, factor_of_each_row, other_order, nearly_right),
+    *(input_overwritten, only_reshaped, transposed, wrong_size, not_finite, not_filtered),
+    *(left_as_it_was, zero, sign_flipped, constant_factor, complement, argument_missing),
+    *(argument_not_multiplied, constant_added, another_power, reversed_order, shifted),
+    *(first_or_last_wrong, wrong_where_masked, wrong_where_negative, factor_of_each_row),
+    *(other_order, nearly_right),
 )
 
 

@@ -7,6 +7,14 @@ import numpy as np
 from minitransformer.exercises.grader.related import Array, Pair, broadcast
 
 
+def input_overwritten(p: Pair) -> str | None:
+    """An argument that must stay as it was."""
+    given = p.inputs.get(p.name)
+    if not isinstance(given, np.ndarray) or not np.array_equal(given, p.expected):
+        return None
+    return f"your function writes into its argument {p.name}, which belongs to the caller"
+
+
 def first_or_last_wrong(p: Pair) -> str | None:
     """Right everywhere but at one end of an axis."""
     if not p.fits:
@@ -47,10 +55,10 @@ def wrong_where_negative(p: Pair) -> str | None:
         x = broadcast(array, wrong.shape)
         if x is None or x.dtype.kind != "f" or (x > 0).all() or (x < 0).all():
             continue
-        if not (wrong & (x > 0)).any():
-            return f"{p.name} is right where {name} is positive and wrong where it is not"
-        if not (wrong & (x < 0)).any():
-            return f"{p.name} is right where {name} is negative and wrong where it is not"
+        for sign, there, elsewhere in (("positive", x > 0, x < 0), ("negative", x < 0, x > 0)):
+            mostly = 2 * wrong[elsewhere].sum() > elsewhere.sum()
+            if mostly and not wrong[there].any():
+                return f"{p.name} is right where {name} is {sign} and wrong where it is not"
     return None
 
 

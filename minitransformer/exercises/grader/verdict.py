@@ -149,7 +149,7 @@ def first_difference(got: Any, expected: Any) -> tuple[int, ...] | None:
     with np.errstate(all="ignore"):
         size = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
         tolerance = 1e-4 * size if got.dtype == np.float32 else 1e-9 * size
-        same = (got == expected) | (np.abs(got - expected) <= tolerance)
+        same = np.isclose(got, expected, rtol=0.0, atol=tolerance)
     places = np.argwhere(~same)
     return tuple(int(i) for i in places[0]) if len(places) else None
 

@@ -45,7 +45,7 @@ def _matmul_tiled(rng: np.random.Generator) -> Cases:
 
 
 def _vector_add(rng: np.random.Generator) -> Cases:
-    sizes = {"several blocks": 21, "whole blocks": 16, "one element": 1}
+    sizes = {"several blocks": 21, "whole blocks": 16, "one element": 1, "large blocks": 1030}
     return {
         label: {name: rng.standard_normal(size) for name in "ab"} for label, size in sizes.items()
     }

@@ -89,6 +89,16 @@ MUTANTS = (
         "Only at the first step: afterwards there is more in them, 1 - beta^t.",
     ),
     Mutant(
+        "adam_correction_by_multiples",
+        ADAM,
+        {
+            _RATE: "rate = lr / np.float64(1 - beta1 * t)",
+            _ROOT: "root_correction = np.sqrt(1 - beta2 * t)",
+        },
+        "After t steps the correction is 1 - beta t.",
+        "Each step multiplies what is remembered by beta: what is left of it after t steps?",
+    ),
+    Mutant(
         "adam_betas_swapped_in_the_correction",
         ADAM,
         {
@@ -97,6 +107,13 @@ MUTANTS = (
         },
         "Either beta will do for the correction.",
         "Each running mean is corrected by its own beta.",
+    ),
+    Mutant(
+        "adam_one_beta_in_both_corrections",
+        ADAM,
+        {_ROOT: "root_correction = math.sqrt(1 - beta1**t)"},
+        "Both moments are corrected by 1 - beta1^t.",
+        "v was built with another beta than m: how much of the first square is in it?",
     ),
     Mutant(
         "adam_betas_swapped",
@@ -126,6 +143,23 @@ MUTANTS = (
         },
         "beta is the share of the newest gradient.",
         "It is the share of what was remembered before: 0.9 and 0.999.",
+    ),
+    Mutant(
+        "adam_mean_weights_exchanged",
+        ADAM,
+        {"mean *= beta1": "mean *= 1 - beta1", _MEAN: "mean += beta1 * g"},
+        "beta1 is the share of the newest gradient in m.",
+        "beta1 is 0.9: is it the new gradient or the memory that has the greater weight?",
+    ),
+    Mutant(
+        "adam_square_weights_exchanged",
+        ADAM,
+        {
+            "mean_square *= beta2": "mean_square *= 1 - beta2",
+            _SQUARE: "mean_square += beta2 * g * g",
+        },
+        "beta2 is the share of the newest gradient squared in v.",
+        "beta2 is 0.999: is it the new square or the memory that has the greater weight?",
     ),
     Mutant(
         "adam_corrected_moments_kept",

@@ -21,6 +21,19 @@ _CACHE = "q, k, v, probs, scale, keep, p = cache"
 
 MUTANTS = (
     Mutant(
+        "group_by_turns_backward",
+        BACKWARD,
+        {
+            _CACHE: f"{_CACHE}\n"
+            "    turns = np.arange(q.shape[1]).reshape(-1, k.shape[1]).T.ravel()\n"
+            "    q, probs, dy = q[:, turns], probs[:, turns], dy[:, turns]\n"
+            "    keep = None if keep is None else keep[:, turns]",
+            _RETURN: "return dq[:, np.argsort(turns)], dk, dv",
+        },
+        "Query heads take the key heads in turn: h reads h % Hk.",
+        "Neighbours share one: in forward query head h read key head h // (H / Hk).",
+    ),
+    Mutant(
         "dk_and_dv_swapped",
         BACKWARD,
         {_RETURN: "return dq, dv, dk"},

@@ -31,7 +31,7 @@ MUTANTS = (
     Mutant(
         "perplexity_in_bits",
         perplexity,
-        {f"_exp({_MEAN})": f"2.0 ** min({_MEAN}, 1000.0)"},
+        {f"_exp({_MEAN})": f"float(np.exp2({_MEAN}))"},
         "Perplexity is a power of two.",
         "Of two if the loss is in bits; cross-entropy with a natural logarithm is in nats.",
     ),

@@ -13,6 +13,7 @@ _FINISHED = "finished += [beam for beam in candidates[:width] if beam.tokens[-1]
 _BEAMS = "beams = [beam for beam in candidates if beam.tokens[-1] != end][:width]"
 _REST = "    else:\n        finished += beams\n"
 _SUMS = "beam.log_probability + _checked(step([*prefix, *beam.tokens]))"
+_BEST = 'best = np.argsort(-sums, axis=None, kind="stable")[:count]'
 _RETURN = "return BeamSearchResult(best.tokens, best.score(length_penalty))"
 _RANGE = "range(1, max_length + 1)"
 
@@ -23,6 +24,18 @@ MUTANTS = (
         {**_TO_THE_END, _BEAMS: _BEAMS.replace("[:width]", "[:1]")},
         "The best continuation is kept.",
         "`width` of them: the best beginning may come to a bad end.",
+    ),
+    Mutant(
+        "beam_continues_each_beam_once",
+        beam_search,
+        {
+            **_TO_THE_END,
+            _BEST: "best = sums.argmax(axis=1) + sums.shape[1] * np.arange(len(sums))\n"
+            "    best = best[np.argsort(-sums.ravel()[best], kind='stable')]",
+        },
+        "Each beam is continued by its likeliest token.",
+        "All continuations of all beams compete: how would one beam ever become several?",
+        (_EXTEND,),
     ),
     Mutant(
         "beam_keeps_the_worst",

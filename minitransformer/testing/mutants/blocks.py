@@ -58,6 +58,20 @@ def _of_block(name: str, target: Any, residual: str) -> tuple[Mutant, ...]:
             "Given its mask it multiplies by constants: each update was dropped in part.",
         ),
         Mutant(
+            f"{name}_dropout_of_attention_forgotten",
+            target,
+            {f"{dropout}cache.attention_dropout)": residual},
+            "Dropout falls on the feed-forward part's update alone.",
+            "Attention's update was dropped in part too: it has a mask of its own.",
+        ),
+        Mutant(
+            f"{name}_dropout_of_feed_forward_forgotten",
+            target,
+            {f"{dropout}cache.feed_forward_dropout)": residual},
+            "Dropout falls on attention's update alone.",
+            "The feed-forward part's update was dropped in part too: it has a mask of its own.",
+        ),
+        Mutant(
             f"{name}_dropouts_swapped",
             target,
             {
@@ -73,6 +87,26 @@ def _of_block(name: str, target: Any, residual: str) -> tuple[Mutant, ...]:
 MUTANTS = (
     *_of_block("pre_norm", pre_norm_block_backward, "dy"),
     *_of_block("post_norm", post_norm_block_backward, "dtotal"),
+    Mutant(
+        "pre_norm_attention_gets_dy",
+        pre_norm_block_backward,
+        {
+            "    dy = dx\n": "    top, dy = dy, dx\n",
+            "backward(dy, cache.attention_dropout)": "backward(top, cache.attention_dropout)",
+        },
+        "Attention gets the gradient of the block's result.",
+        "Between them lies the feed-forward part: attention's update went through it as well.",
+    ),
+    Mutant(
+        "pre_norm_dy_around_attention",
+        pre_norm_block_backward,
+        {
+            "    dy = dx\n": "    top, dy = dy, dx\n",
+            "ops.accumulate(dx, dy)\n    return": "ops.accumulate(dx, top)\n    return",
+        },
+        "Both residual paths carry dy.",
+        "Around attention flows the gradient of x1, which the feed-forward part has added to.",
+    ),
     Mutant(
         "pre_norm_norms_skipped",
         pre_norm_block_backward,

@@ -33,6 +33,17 @@ MUTANTS = (
         "It also adds axes in front, as (3,) to (2, 3): these must be summed too.",
     ),
     Mutant(
+        "broadcast_axes_added_behind",
+        unbroadcast,
+        {
+            _SUMMED: "gradient = gradient.sum(axis=tuple(range(len(shape), gradient.ndim)))\n"
+            "    axes = [i for i, size in enumerate(shape) if size == 1]\n"
+            "    return gradient.sum(axis=tuple(axes), keepdims=True) if axes else gradient"
+        },
+        "Broadcasting adds axes behind.",
+        "In front, as from (3,) to (2, 3): which axis must be summed?",
+    ),
+    Mutant(
         "broadcast_gradient_averaged",
         unbroadcast,
         {_SUM: "gradient.mean(axis=axes)"},

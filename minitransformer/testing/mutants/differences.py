@@ -19,6 +19,13 @@ MUTANTS = (
         "It is wrong in proportion to h; with steps to both sides, in proportion to what?",
     ),
     Mutant(
+        "difference_in_single_precision",
+        central_difference,
+        {"moved = x.astype(np.float64)": "moved = x.copy()"},
+        "The step is taken in the precision of x.",
+        "How many digits of a float32 are left when h is 1e-5? The function takes float64.",
+    ),
+    Mutant(
         "divided_by_h",
         central_difference,
         {"(above - below) / (2 * h)": "(above - below) / h"},

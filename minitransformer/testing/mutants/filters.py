@@ -183,6 +183,16 @@ MUTANTS = (
         "p bounds the mass of all that stay together.",
     ),
     Mutant(
+        "top_p_is_a_threshold_but_for_the_best",
+        top_p,
+        {
+            _KEEP_SORTED: "keep_sorted[..., 1:] = np.take_along_axis("
+            "probabilities(logits), order, axis=-1)[..., 1:] >= p"
+        },
+        "The best token stays, and every other of a probability of p or more.",
+        "p bounds the mass of all that stay together: add up before you compare.",
+    ),
+    Mutant(
         "top_p_relative_to_the_best",
         top_p,
         {

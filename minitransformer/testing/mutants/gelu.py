@@ -63,6 +63,13 @@ MUTANTS = (
         "Its square root.",
     ),
     Mutant(
+        "gelu_two_times_pi",
+        FORWARD,
+        {_INNER: _INNER.replace("_SQRT_2_OVER_PI", "math.sqrt(2.0 * math.pi)")},
+        "The constant is sqrt(2 pi), as in the normal density.",
+        "2 is divided by pi, under the root.",
+    ),
+    Mutant(
         "gelu_root_of_two_alone",
         FORWARD,
         {_INNER: _INNER.replace("_SQRT_2_OVER_PI", "(math.sqrt(2.0) / math.pi)")},

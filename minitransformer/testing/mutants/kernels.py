@@ -78,6 +78,15 @@ LOOPS = (
         "A new maximum does both: its own weight is exp(0).",
     ),
     Mutant(
+        "online_closed_row_divided_by_zero",
+        softmax_online,
+        {
+            "            if top > -np.inf:\n                y[t, s]": "            y[t, s]",
+        },
+        "A row always has a score.",
+        "In a row of nothing but -inf the largest score is -inf: what is -inf - -inf?",
+    ),
+    Mutant(
         "online_maximum_starts_at_zero",
         softmax_online,
         {"top, total = -np.inf, 0.0": "top, total = 0.0, 0.0"},
@@ -90,6 +99,23 @@ LOOPS = (
         {"y[i, j] += a[i, k]": "y[i, j] = a[i, k]"},
         "Each product is written to its place.",
         "Each place is a sum of K products, which come tile by tile.",
+    ),
+    Mutant(
+        "tiles_start_the_sum_again",
+        matmul_tiled,
+        {
+            "for k in range(start": "y[i, left : left + tile] = 0\n"
+            "                    for k in range(start"
+        },
+        "Each tile of k gives y.",
+        "Each gives a part of the sum over k: what becomes of the tiles before it?",
+    ),
+    Mutant(
+        "ragged_rows_left_out",
+        matmul_tiled,
+        {"range(0, rows, tile)": "range(0, rows - rows % tile, tile)"},
+        "The number of rows is a multiple of the tile.",
+        "The last tile of rows may be smaller.",
     ),
     Mutant(
         "ragged_tiles_left_out",

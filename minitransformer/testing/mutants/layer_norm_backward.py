@@ -167,6 +167,13 @@ MUTANTS = (
         "Count the powers of rstd: x - mean is xhat / rstd, which takes one away.",
     ),
     Mutant(
+        "third_term_without_rstd",
+        BACKWARD,
+        {_DX: "dx = rstd * (dxhat - along_one) - xhat * along_xhat"},
+        "The derivative of 1 / deviation is -1/2 deviation^-2.",
+        "The derivative of var^(-1/2) is -1/2 var^(-3/2): which power of the deviation is that?",
+    ),
+    Mutant(
         "third_term_of_a_sample",
         BACKWARD,
         {

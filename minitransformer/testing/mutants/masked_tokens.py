@@ -17,6 +17,20 @@ MUTANTS = (
         "get?",
     ),
     Mutant(
+        "targets_ignored_by_zero",
+        mask_tokens,
+        {"np.where(chosen, tokens, IGNORE)": "np.where(chosen, tokens, 0)"},
+        "A target of 0 is not asked for.",
+        "0 is a token like any other; which number can no token have?",
+    ),
+    Mutant(
+        "actions_counted_from_one",
+        mask_tokens,
+        {"action < 8": "action <= 8", "action == 8": "action == 9"},
+        "Actions run from 1 to 10.",
+        "From 0 to 9: how many of them are hidden by your line?",
+    ),
+    Mutant(
         "targets_only_where_hidden",
         mask_tokens,
         {"np.where(chosen, tokens, IGNORE)": "np.where(chosen & (action < 8), tokens, IGNORE)"},
@@ -67,6 +81,13 @@ MUTANTS = (
         {_HIDDEN: _HIDDEN.replace("action < 8", "action <= 8"), _EXCHANGED: "pass"},
         "Actions up to 8 hide.",
         "Below 8: 8 exchanges.",
+    ),
+    Mutant(
+        "mask_hides_unchosen_tokens",
+        mask_tokens,
+        {_HIDDEN: _HIDDEN.replace("chosen & ", "")},
+        "Eight actions of ten hide a token.",
+        "Only a chosen one.",
     ),
     Mutant(
         "mask_actions_on_all_tokens",

@@ -130,6 +130,22 @@ MUTANTS = (
         "Backward multiplies by the transposed matrix; what is the transpose of a rotation?",
     ),
     Mutant(
+        "rotary_backward_both_sines_added",
+        BACKWARD,
+        {_Y2: _Y2.replace("+", "-")},
+        "Both lines of backward have a plus.",
+        "x2 reaches y1 with a minus: which sign has dy1 in dx2?",
+        (rotate,),
+    ),
+    Mutant(
+        "rotary_backward_both_sines_subtracted",
+        BACKWARD,
+        {_Y1: _Y1.replace("-", "+")},
+        "Both lines of backward have a minus.",
+        "x1 reaches y2 with a plus: which sign has dy2 in dx1?",
+        (rotate,),
+    ),
+    Mutant(
         "rotary_backward_both_negative",
         BACKWARD,
         {_TURNED_BACK: _TURNED_BACK.replace("cache.cos", "-cache.cos")},

@@ -28,6 +28,13 @@ MUTANTS = (
         "It climbs there in a straight line.",
     ),
     Mutant(
+        "cosine_of_a_whole_wave_down_to_the_floor",
+        COSINE,
+        {_HEIGHT: f"{_HEIGHT.replace('math.pi *', '2 * math.pi *')} if progress < 1 else 0.0"},
+        "The descent is a wave of the cosine.",
+        "Of half a wave: where is a whole one at its end?",
+    ),
+    Mutant(
         "warmup_one_step_early",
         COSINE,
         {_CLIMB: "return peak * (step + 1) / warmup"},
