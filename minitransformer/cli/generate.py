@@ -56,9 +56,9 @@ def main(arguments: list[str]) -> int:
     select_backend(config.backend)
     model, tokenizer = load_run(config.run)
     prompt = tokenizer.encode(config.prompt)
-    warm_up_if_cold()
     if config.samples < 1:
         raise InputError(f"samples is {config.samples}, expected 1 or more")
+    warm_up_if_cold()
     try:
         continuations = [
             stream(

@@ -19,7 +19,7 @@ import numpy as np
 from minitransformer.backends.numba.flash_forward import BLOCK, LOW, clear, weight
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.simd import strided
-from minitransformer.backends.numba.threads import Array, compiled, reassociated, sharded
+from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 
 
@@ -57,7 +57,8 @@ def backward(
     dq_sums = np.empty((T, parts(D, columns) * columns), q.dtype)
     dk_sums = np.empty((BLOCK, parts(D, columns) * columns), q.dtype)
     dv_sums = np.empty((BLOCK, parts(Dv, columns) * columns), q.dtype)
-    for n in range(shard * B * H // shards, (shard + 1) * B * H // shards):
+    heads = part_of(B * H, shard, shards)
+    for n in range(heads.start, heads.stop):
         b, h = n // H, n % H
         keys_of, values_of, dy_of = k[b, h // (H // Hk)], v[b, h // (H // Hk)], dy[b, h]
         copy_scaled(strided(q[b, h]), scale, scaled)

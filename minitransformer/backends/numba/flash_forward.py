@@ -23,7 +23,7 @@ import numpy as np
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.simd import strided
-from minitransformer.backends.numba.threads import Array, compiled, reassociated, sharded
+from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 
 BLOCK = 64
@@ -73,7 +73,8 @@ def forward(
     sums = np.empty((BLOCK, parts(Dv, columns) * columns), q.dtype)
     top = np.empty(BLOCK, q.dtype)
     total = np.empty(BLOCK, q.dtype)
-    for n in range(shard * B * H // shards, (shard + 1) * B * H // shards):
+    heads = part_of(B * H, shard, shards)
+    for n in range(heads.start, heads.stop):
         b, h = n // H, n % H
         g = h // (H // Hk)
         keys, values = packed(k[b, g].T, scores.shape[1]), packed(v[b, g], columns)

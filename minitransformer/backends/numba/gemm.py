@@ -21,7 +21,7 @@ import numpy as np
 
 from minitransformer.backends.numba.packing import pack, pack_all, parts
 from minitransformer.backends.numba.simd import multiply_add_tile
-from minitransformer.backends.numba.threads import Array, compiled, sharded
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
 
 DEPTH = 384
@@ -90,7 +90,8 @@ def multiply_batch(a: Array, b: Array, c: Array, shard: int, shards: int) -> Non
     count = parts(N, columns)
     panels = np.empty((count * K, columns), c.dtype)
     start = np.zeros((ROWS, count * columns), c.dtype)
-    for n in range(shard * batch // shards, (shard + 1) * batch // shards):
+    part = part_of(batch, shard, shards)
+    for n in range(part.start, part.stop):
         pack(b[n], panels, 0, count)
         multiply_part(a[n], panels, start, c[n], False, False, 0, M, 0, count)
 

@@ -8,7 +8,7 @@ from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba.gemm import multiply
 from minitransformer.backends.numba.matvec import FEW, add_product
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, sharded
+from minitransformer.backends.numba.threads import SHARDS, Array, compiled, part_of, sharded
 from minitransformer.ops.linear import LinearCache
 
 
@@ -54,7 +54,8 @@ def column_sums(x: Array) -> Array:
 @sharded(any_strides=1)
 @compiled
 def _sum_rows(x: Array, parts: Array, shard: int, shards: int) -> None:
-    for i in range(shard * len(x) // shards, (shard + 1) * len(x) // shards):
+    part = part_of(len(x), shard, shards)
+    for i in range(part.start, part.stop):
         for j in range(x.shape[1]):
             parts[shard, j] += x[i, j]
 

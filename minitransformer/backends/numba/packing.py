@@ -9,7 +9,7 @@ from minitransformer.backends.numba.simd import (
     multiply_add_tile,
     never_inline,
 )
-from minitransformer.backends.numba.threads import Array, compiled, sharded
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, VECTOR_BYTES
 
 
@@ -25,7 +25,8 @@ def pack_all(b: Array, columns: int) -> Array:
 @compiled
 def _pack(b: Array, panels: Array, shard: int, shards: int) -> None:
     count = parts(b.shape[1], panels.shape[1])
-    pack(b, panels, shard * count // shards, (shard + 1) * count // shards)
+    part = part_of(count, shard, shards)
+    pack(b, panels, part.start, part.stop)
 
 
 @compiled

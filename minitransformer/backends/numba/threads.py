@@ -102,9 +102,8 @@ def sharded(
                     addresses[dtype] = _compile(kernel, _types(args, any_strides))
                 threads = numba.get_num_threads()
                 is_alone = threads == 1 or (args[0].size < SMALL and not any_split)
-                shards = threads * SHARDS_PER_THREAD if any_split and threads > 1 else SHARDS
-                if any_split and is_alone:
-                    shards = 1
+                any_number = 1 if is_alone else threads * SHARDS_PER_THREAD
+                shards = any_number if any_split else SHARDS
                 state = np.zeros(2, np.int64)
                 _enter(_loop(is_alone), addresses[dtype], shards, threads, state, args)
             if state[1]:
