@@ -77,6 +77,11 @@ class Problem:
         """The batch of one step, cut out anew each time as in real training."""
         return sample_batch(self.tokens, self.size.batch, self.size.length, 0, index)
 
+    def inputs_and_targets(self, index: int) -> tuple[Array, Array]:
+        """The same batch for other programs: tokens (batch, length), and those that come next."""
+        batch = self.batch(index)
+        return batch.inputs, batch.targets
+
     def model(self, dtype: type[np.floating] = np.float32) -> GPT:
         """Our model with the weights that every contestant begins with.
 

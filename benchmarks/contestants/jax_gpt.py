@@ -77,7 +77,7 @@ class Training:
         self.indices = count()
 
     def validate(self) -> Evidence:
-        loss, gradients = self.gradient(self.parameters, *self.problem.batch(0))
+        loss, gradients = self.gradient(self.parameters, *self.problem.inputs_and_targets(0))
         curve = [self.step() for _ in range(VALIDATION_STEPS)]
         arrays = {name: np.asarray(gradient) for name, gradient in gradients.items()}
         return {"loss": np.asarray(loss), "loss curve": np.array(curve), **arrays}
@@ -88,7 +88,7 @@ class Training:
     def step(self) -> float:
         """One step; its loss."""
         index = next(self.indices)
-        batch = self.problem.batch(index)
+        batch = self.problem.inputs_and_targets(index)
         self.parameters, self.moments, loss = self.update(
             self.parameters, self.moments, index + 1.0, *batch
         )

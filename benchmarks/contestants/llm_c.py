@@ -91,7 +91,7 @@ class Training:
         return loss
 
     def _gradient(self, index: int) -> float:
-        inputs, targets = (ids.astype(np.int32) for ids in self.problem.batch(index))
+        inputs, targets = (ids.astype(np.int32) for ids in self.problem.inputs_and_targets(index))
         return float(self.library.gradient(_pointer(inputs), _pointer(targets), *inputs.shape))
 
     def _save(self, path: Path) -> None:

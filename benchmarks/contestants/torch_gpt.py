@@ -140,6 +140,6 @@ class Training:
         return float(loss.item())
 
     def _loss_of(self, index: int) -> Tensor:
-        inputs, targets = map(torch.from_numpy, self.problem.batch(index))
+        inputs, targets = map(torch.from_numpy, self.problem.inputs_and_targets(index))
         loss: Tensor = self.loss(inputs, targets)
         return loss

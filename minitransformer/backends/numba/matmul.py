@@ -42,7 +42,7 @@ def _product(a: Array, b: Array) -> Array:
         for rows, columns, products in zip(a, b, y, strict=True):
             multiply(rows, columns, products)
     else:
-        multiply_batch(np.ascontiguousarray(a), b, y)
+        multiply_batch(a, b, y)
     return y.reshape(*batch, *y.shape[1:])
 
 

@@ -12,6 +12,9 @@ from minitransformer.backends.numba.simd import (
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, VECTOR_BYTES
 
+ABREAST = 8
+"""Panels that are filled side by side, so that whole lines of the cache are read."""
+
 
 def pack_all(b: Array, columns: int) -> Array:
     """Pack a matrix (K, N) on all cores; returns its panels, one under the other."""
@@ -24,9 +27,9 @@ def pack_all(b: Array, columns: int) -> Array:
 @sharded(any_strides=1, any_split=True)
 @compiled
 def _pack(b: Array, panels: Array, shard: int, shards: int) -> None:
-    count = parts(b.shape[1], panels.shape[1])
-    part = part_of(count, shard, shards)
-    pack(b, panels, part.start, part.stop)
+    K, columns = len(b), panels.shape[1]
+    part = part_of(parts(b.shape[1], columns), shard, shards)
+    pack(b[:, part.start * columns :], panels[part.start * K :], part.stop - part.start)
 
 
 @compiled
@@ -36,8 +39,8 @@ def parts(size: int, part: int) -> int:
 
 
 @compiled
-def pack(b: Array, panels: Array, first: int, last: int) -> None:
-    """Copy b (K, N) into panels ``first`` to ``last``; columns beyond N are 0.
+def pack(b: Array, panels: Array, count: int) -> None:
+    """Copy b (K, N) into the first so many panels; columns beyond N are 0.
 
     Panel p holds the columns of b from ``p * columns`` on, row under row:
     ``panels[p * K + k, j] = b[k, p * columns + j]``.
@@ -46,24 +49,27 @@ def pack(b: Array, panels: Array, first: int, last: int) -> None:
     K, N = b.shape
     columns = panels.shape[1]
     lanes = VECTOR_BYTES // b.itemsize
-    for p in range(first, last):
-        j, row, done = p * columns, p * K, 0
-        full = N - j >= columns
-        if full and b.strides[1] == b.itemsize:
-            done = K
+    full, done = min(count, N // columns), 0
+    if b.strides[1] == b.itemsize:
+        done = K
+        for first in range(0, full, ABREAST):
             for k in range(K):
-                if columns == ROWS:
-                    copy_tile_column(panels, row + k, 0, b, k, j)
-                else:
-                    copy_panel_row(panels, row + k, 0, b, k, j)
-        elif full and b.strides[0] == b.itemsize and columns % lanes == 0:
-            done = K // lanes * lanes
+                for p in range(first, min(first + ABREAST, full)):
+                    if columns == ROWS:
+                        copy_tile_column(panels, p * K + k, 0, b, k, p * columns)
+                    else:
+                        copy_panel_row(panels, p * K + k, 0, b, k, p * columns)
+    elif b.strides[0] == b.itemsize and columns % lanes == 0:
+        done = K // lanes * lanes
+        for p in range(full):
             for k in range(0, done, lanes):
                 for n in range(0, columns, lanes):
-                    copy_transposed(panels, row + k, n, b, k, j + n)
-        for k in range(done, K):
+                    copy_transposed(panels, p * K + k, n, b, k, p * columns + n)
+    for p in range(count):
+        for k in range(done if p < full else 0, K):
             for n in range(columns):
-                panels[row + k, n] = b[k, j + n] if j + n < N else 0
+                j = p * columns + n
+                panels[p * K + k, n] = b[k, j] if j < N else 0
 
 
 @compiled
@@ -71,8 +77,9 @@ def packed(b: Array, width: int) -> Array:
     """Pack all of b on one core, with room for a multiple of ``width`` columns."""
     K, N = b.shape
     columns = ROW_BYTES // b.itemsize
-    panels = np.empty((parts(N, width) * (width // columns) * K, columns), b.dtype)
-    pack(b, panels, 0, parts(N, width) * (width // columns))
+    count = parts(N, width) * (width // columns)
+    panels = np.empty((count * K, columns), b.dtype)
+    pack(b, panels, count)
     return panels
 
 
