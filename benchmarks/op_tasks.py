@@ -16,7 +16,7 @@ LENGTHS = {
 }
 """Lengths of axes by letter: those of the small model."""
 
-WIDER = {name: {"C": 512} for name in ("relu", "silu", "gelu")}
+WIDER = {name: {"C": 512} for name in ("relu", "tanh", "silu", "gelu", "swiglu")}
 """Other lengths of an op: activations stand where the network is widest."""
 
 CASES = {"attention": "causal, T = S", "softmax": "four axes", "split_heads": "three parts"}

@@ -34,7 +34,7 @@ OPS: dict[str, Op[..., Any]] = {}
 """Every op by name, in the order of definition."""
 
 COMPOSED: dict[str, Op[..., Any]] = {}
-"""What is composed of ops, by name: it needs no kernel to run in a backend."""
+"""What is composed of ops, or of plain numbers, by name: it runs in every backend as it is."""
 
 _WITHOUT_FALLBACK = {"cuda", "opaque"}  # their arrays do not live in host memory
 _cache_makers: dict[type, str] = {}
@@ -53,7 +53,8 @@ def op(
         Takes the function's arguments and raises what is wrong with them. It runs once, here,
         so that kernels need no checks of their own.
     composed
-        Its text calls ops only, so that it runs in every backend as it is.
+        Its text calls ops only, or computes with plain numbers, so that it runs in every backend
+        as it is; a version of its own can take its place all the same.
     """
 
     def decorate(textbook: Callable[P, R]) -> Op[P, R]:
@@ -85,7 +86,7 @@ def op(
             return _implementation(impls, backend, name)(dy, cache)
 
         parameters = inspect.signature(textbook).parameters
-        takes_cache = "cache" in parameters
+        takes_cache = [*parameters][1:] == ["cache"]
         cache_type: Any = parameters["cache"].annotation if takes_cache else None
         dispatchable = cast(Op[P, R], backward if takes_cache else forward)
         dispatchable.impls = impls

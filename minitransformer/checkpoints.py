@@ -1,9 +1,9 @@
 """Checkpoints: model, optimizer and position of a run in one safetensors file."""
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -11,10 +11,10 @@ import safetensors.numpy
 
 from minitransformer.errors import InputError
 from minitransformer.files import atomic_write
-from minitransformer.models import GPT, GPTConfig
+from minitransformer.models.registry import build, config_from_json, config_to_json
 from minitransformer.optim import Optimizer
 
-FORMAT = 1
+FORMAT = 2
 KEY = "minitransformer"
 
 
@@ -22,20 +22,33 @@ class Checkpoint(NamedTuple):
     """The content of a checkpoint."""
 
     step: int
-    config: GPTConfig
+    config: Any  # a shape of models/registry.py
     parameters: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
 
-    def build(self) -> GPT:
+    def build(self) -> Any:
         """The model, as it was saved."""
         double = any(array.dtype == np.float64 for array in self.parameters.values())
-        model = GPT(self.config, dtype=np.float64 if double else np.float32)
+        model = build(self.config, dtype=np.float64 if double else np.float32)
         model.load_state_dict(self.parameters)
         return model
 
 
-def save_checkpoint(path: str | Path, step: int, model: GPT, optimizer: Optimizer) -> None:
+def save_checkpoint(
+    path: str | Path, step: int, model: Any, optimizer: Optimizer | Mapping[str, np.ndarray]
+) -> None:
     """Write a checkpoint; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    step
+        Number of steps taken.
+    model
+        Of a known architecture.
+    optimizer
+        Of all its parameters; or what its ``state_dict`` returned.
 
     Raises
     ------
@@ -43,8 +56,9 @@ def save_checkpoint(path: str | Path, step: int, model: GPT, optimizer: Optimize
         If the file cannot be written, as when the disk is full.
     """
     tensors = {f"model.{name}": array for name, array in model.state_dict().items()}
-    tensors |= {f"optimizer.{name}": array for name, array in optimizer.state_dict().items()}
-    header = {"format": FORMAT, "step": step, "config": dataclasses.asdict(model.config)}
+    state = optimizer.state_dict() if isinstance(optimizer, Optimizer) else optimizer
+    tensors |= {f"optimizer.{name}": array for name, array in state.items()}
+    header = {"format": FORMAT, "step": step, "config": config_to_json(model.config)}
     # one entry: safetensors writes several in random order, and equal states make equal files
     with atomic_write(path) as file:
         file.write(safetensors.numpy.save(tensors, {KEY: json.dumps(header)}))
@@ -78,7 +92,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if fields["format"] == FORMAT:
             return Checkpoint(
                 int(fields["step"]),
-                GPTConfig(**fields["config"]),
+                config_from_json(fields["config"]),
                 _part(tensors, "model."),
                 _part(tensors, "optimizer."),
             )
@@ -88,6 +102,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         f"{path} has format {fields['format']!r}, this program reads format {FORMAT}; use the "
         "version of minitransformer that wrote it"
     )
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where a run folder keeps the checkpoint of a step."""
+    return folder / "checkpoints" / f"step-{step:08d}.safetensors"
 
 
 def checkpoint_files(folder: Path) -> list[Path]:

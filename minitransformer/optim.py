@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from minitransformer.backend import op
 from minitransformer.errors import InputError
-from minitransformer.nn import FlatParameters, Parameter, flatten_parameters
+from minitransformer.nn import Parameter, flatten_parameters
 from minitransformer.ops import adamw_step, scale_, sgd_step, sum_of_squares
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "adamw_step", "clip_grad_norm", "sgd_step"]
@@ -22,7 +23,11 @@ class Optimizer:
     t : int
         Number of steps taken.
     buffers : dict of arrays (N,)
-        What the update rule remembers of each of the N values, matrices first.
+        What the update rule remembers of each of the N values, matrices first. Frozen parameters
+        are not among them.
+    owned : slice
+        The part of these N values that is updated and remembered: all, unless :meth:`own` was
+        called.
     """
 
     def __init__(
@@ -37,7 +42,14 @@ class Optimizer:
         self.weight_decay = weight_decay
         self.t = 0
         flat = flatten_parameters(self.parameters)
+        self.size = flat.data.size
+        self.owned = slice(0, self.size)
         self.buffers = {name: np.zeros_like(flat.data) for name in remembers}
+
+    def own(self, part: slice) -> None:
+        """Update and remember only this part of the flat buffer: other ranks do the rest."""
+        self.owned = part
+        self.buffers = {name: buffer[part].copy() for name, buffer in self.buffers.items()}
 
     def step(self) -> None:
         """Update all parameters by their gradients; weight decay shrinks matrices only.
@@ -46,11 +58,27 @@ class Optimizer:
         accuracy and prevents no overfitting.
         """
         flat = flatten_parameters(self.parameters)
+        if flat.data.size != self.size:
+            raise ValueError(
+                f"optimizer: {flat.data.size} values are to be trained, but {self.size} when it "
+                "was made; freeze and thaw parameters first, then make the optimizer"
+            )
         self.t += 1
-        self._update(flat, slice(None, flat.decayed), self.weight_decay)
-        self._update(flat, slice(flat.decayed, None), 0.0)
+        first, last = self.owned.start, self.owned.stop
+        border = min(max(flat.decayed, first), last)
+        for start, stop, weight_decay in ((first, border, self.weight_decay), (border, last, 0.0)):
+            buffers = {
+                name: buffer[start - first : stop - first] for name, buffer in self.buffers.items()
+            }
+            self._update(flat.data[start:stop], flat.grad[start:stop], buffers, weight_decay)
 
-    def _update(self, flat: FlatParameters, part: slice, weight_decay: float) -> None:
+    def _update(
+        self,
+        data: np.ndarray,
+        grad: np.ndarray,
+        buffers: Mapping[str, np.ndarray],
+        weight_decay: float,
+    ) -> None:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -59,14 +87,18 @@ class Optimizer:
         return {**state, "t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned for the same parameters.
+        """Continue from what :meth:`state_dict` returned for the same parameters, all N values.
 
         Raises
         ------
         InputError
             Lists every missing, unknown and unfitting array; nothing is changed then.
         """
-        expected = {**self.buffers, "t": np.array(self.t)}
+        whole = {
+            name: np.broadcast_to(np.zeros((), buffer.dtype), self.size)
+            for name, buffer in self.buffers.items()
+        }
+        expected = {**whole, "t": np.array(self.t)}
         problems = [f"missing: {name}" for name in expected if name not in arrays]
         problems += [f"unknown: {name}" for name in arrays if name not in expected]
         problems += [
@@ -81,7 +113,7 @@ class Optimizer:
                 "it came from\n" + "\n".join(f"  {problem}" for problem in problems)
             )
         for name, buffer in self.buffers.items():
-            buffer[...] = arrays[name]
+            buffer[...] = arrays[name][self.owned]
         self.t = int(arrays["t"])
 
 
@@ -124,16 +156,15 @@ class SGD(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def _update(self, flat: FlatParameters, part: slice, weight_decay: float) -> None:
-        sgd_step(
-            flat.data[part],
-            flat.grad[part],
-            self.buffers["velocity"][part],
-            self.lr,
-            self.momentum,
-            self.nesterov,
-            weight_decay,
-        )
+    def _update(
+        self,
+        data: np.ndarray,
+        grad: np.ndarray,
+        buffers: Mapping[str, np.ndarray],
+        weight_decay: float,
+    ) -> None:
+        velocity = buffers["velocity"]
+        sgd_step(data, grad, velocity, self.lr, self.momentum, self.nesterov, weight_decay)
 
 
 class AdamW(Optimizer):
@@ -170,18 +201,15 @@ class AdamW(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def _update(self, flat: FlatParameters, part: slice, weight_decay: float) -> None:
-        adamw_step(
-            flat.data[part],
-            flat.grad[part],
-            self.buffers["m"][part],
-            self.buffers["v"][part],
-            self.t,
-            self.lr,
-            *self.betas,
-            self.eps,
-            weight_decay,
-        )
+    def _update(
+        self,
+        data: np.ndarray,
+        grad: np.ndarray,
+        buffers: Mapping[str, np.ndarray],
+        weight_decay: float,
+    ) -> None:
+        m, v = buffers["m"], buffers["v"]
+        adamw_step(data, grad, m, v, self.t, self.lr, *self.betas, self.eps, weight_decay)
 
 
 class Adam(AdamW):
@@ -216,6 +244,7 @@ class Adam(AdamW):
         super().__init__(parameters, lr, betas, eps, weight_decay=0.0)
 
 
+@op(composed=True)
 def clip_grad_norm(grads: Sequence[np.ndarray], max_norm: float) -> float:
     """Shorten the gradient, all arrays taken as one long vector, if it is longer than allowed.
 

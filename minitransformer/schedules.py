@@ -2,6 +2,8 @@
 
 import math
 
+from minitransformer.backend import op
+
 
 def _require_step(step: float) -> None:
     if not step >= 0:
@@ -26,6 +28,7 @@ def constant(step: float, peak: float) -> float:
     return peak
 
 
+@op(composed=True)
 def warmup_cosine(
     step: float, peak: float, warmup: float, total: float, floor: float = 0.0
 ) -> float:

@@ -108,6 +108,7 @@ HEADS = floats(2, 6, 4, 8)
 ROTARY = {"x": HEADS, "cos": floats(4, 4), "sin": floats(4, 4)}
 QKV = {"q": floats(2, 6, 4, 8), "k": floats(2, 3, 5, 8), "v": floats(2, 3, 5, 7)}
 CLASSES = {"logits": floats(2, 3, 4), "targets": np.zeros((2, 3), int)}
+GATED = {"gate": X, "up": X}
 PAIR = {"prediction": X, "target": X}
 STEP = {name: floats(3) for name in ("parameter", "grad")}
 ADAM = STEP | {"m": floats(3), "v": floats(3), "t": 1, "lr": 0.1}
@@ -176,6 +177,8 @@ BAD_CALLS: dict[str, list[BadCall]] = {
     "softmax_backward": of_dy("softmax", (2, 3, 4), x=X),
     "relu_forward": of_floats(x=X),
     "relu_backward": of_dy("relu", (2, 3, 4), x=X),
+    "tanh_forward": of_floats(x=X),
+    "tanh_backward": of_dy("tanh", (2, 3, 4), x=X),
     "silu_forward": of_floats(x=X),
     "silu_backward": of_dy("silu", (2, 3, 4), x=X),
     "gelu_forward": [
@@ -183,6 +186,11 @@ BAD_CALLS: dict[str, list[BadCall]] = {
         BadCall(calling(x=X, approximate="erf"), ValueError, "approximate is 'erf'"),
     ],
     "gelu_backward": of_dy("gelu", (2, 3, 4), x=X),
+    "swiglu_forward": [
+        *of_floats(**GATED),
+        *shapes("up has shape", **GATED)(up=[floats(3, 4), floats(2, 3, 1), floats(4, 3, 2)]),
+    ],
+    "swiglu_backward": of_dy("swiglu", (2, 3, 4), **GATED),
     "add_forward": [
         *of_floats(a=floats(3), b=floats(3)),
         *shapes("shapes that broadcast", a=X, b=X)(a=[floats(2)], b=[floats(3)]),

@@ -112,10 +112,10 @@ def test_other_safetensors_files_are_named_as_such(tmp_path):
         load_checkpoint(with_header(tmp_path / "a", None))
 
 
-@pytest.mark.parametrize("version", [0, 2, "x"])
+@pytest.mark.parametrize("version", [0, 1, "x"])
 def test_another_version_is_named(tmp_path, version):
     header = json.dumps({"format": version, "novelty": 1})
-    with pytest.raises(InputError, match=f"has format {version!r}, this program reads format 1"):
+    with pytest.raises(InputError, match=f"has format {version!r}, this program reads format 2"):
         load_checkpoint(with_header(tmp_path / "a", header))
 
 
@@ -125,11 +125,13 @@ def test_another_version_is_named(tmp_path, version):
         "{",
         "[]",
         "{}",
-        '{"format": 1}',
-        '{"format": 1, "step": "x", "config": {"vocab_size": 3}}',
-        '{"format": 1, "step": 1, "config": {"vocab_size": 3, "eyes": 2}}',
-        '{"format": 1, "step": 1, "config": {"vocab_size": 3, "width": 9, "heads": 2}}',
-        '{"format": 1, "step": 1, "config": 5}',
+        '{"format": 2}',
+        '{"format": 2, "step": "x", "config": {"architecture": "gpt", "vocab_size": 3}}',
+        '{"format": 2, "step": 1, "config": {"vocab_size": 3}}',
+        '{"format": 2, "step": 1, "config": {"architecture": "gpz", "vocab_size": 3}}',
+        '{"format": 2, "step": 1, "config": {"architecture": "gpt", "eyes": 2}}',
+        '{"format": 2, "step": 1, "config": {"architecture": "gpt", "vocab_size": 3, "heads": 3}}',
+        '{"format": 2, "step": 1, "config": 5}',
     ],
 )
 def test_damaged_metadata_is_named(tmp_path, header):
@@ -138,7 +140,8 @@ def test_damaged_metadata_is_named(tmp_path, header):
 
 
 def test_arrays_of_another_model_are_listed(tmp_path):
-    header = json.dumps({"format": 1, "step": 1, "config": {"vocab_size": 3}})
+    config = {"architecture": "gpt", "vocab_size": 3}
+    header = json.dumps({"format": 2, "step": 1, "config": config})
     checkpoint = load_checkpoint(with_header(tmp_path / "a", header))
     with pytest.raises(InputError, match=r"not of this model(.|\n)*missing: token_embedding"):
         checkpoint.build()

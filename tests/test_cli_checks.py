@@ -3,6 +3,7 @@
 import pytest
 
 from minitransformer import cli, ops
+from minitransformer.cli import gradcheck
 from minitransformer.testing import checkable
 
 
@@ -14,6 +15,14 @@ def test_gradcheck_prints_a_row_for_each_precision(capsys):
     assert ["relu" in rows[1], "float32" in rows[1]] == [True, True]
     assert "GPT" in rows[2]
     assert "all 3 right" in out
+
+
+def test_gradcheck_of_all_models(capsys, monkeypatch):
+    monkeypatch.setattr(gradcheck, "MODELS", dict.fromkeys(["TokenLabeller"]))
+    assert cli.main(["gradcheck", "--models"]) == 0
+    out = capsys.readouterr().out
+    assert "TokenLabeller" in out
+    assert "all 1 right" in out
 
 
 def test_gradcheck_fails_and_says_why(capsys, monkeypatch):

@@ -17,6 +17,7 @@ from minitransformer.optim import AdamW
 from minitransformer.tokenizers import CharTokenizer
 
 TEXT = "to be, or not to be: that is the question.\n" * 12
+SPEED = r"[\d,]+ tokens in \d+\.\d s: [\d,]+ tokens/s\n"
 SETTINGS = [
     *("--layers", "1", "--heads", "2", "--width", "16", "--context", "8", "--batch", "2"),
     *("--steps", "3", "--evaluate-batches", "1"),
@@ -46,7 +47,7 @@ def generate(runs, capsys, monkeypatch):
         options = () if "--max-new-tokens" in arguments else ("--max-new-tokens", 20)
         assert main(["generate", run, *map(str, (*arguments, *options))]) == status
         out, err = capsys.readouterr()
-        assert bool(err) == bool(status)
+        assert status or re.fullmatch(SPEED, err)
         return " ".join(err.replace("│", " ").split()) if status else out
 
     return run
@@ -73,7 +74,15 @@ def test_greedy_text_has_no_chance_in_it(generate):
 
 @pytest.mark.parametrize(
     "option",
-    [("--temperature", 0.05), ("--top-k", 2), ("--top-p", 0.3), ("--repetition-penalty", 9)],
+    [
+        ("--temperature", 0.05),
+        ("--top-k", 2),
+        ("--top-p", 0.3),
+        ("--min-p", 0.9),
+        ("--repetition-penalty", 9),
+        ("--no-repeat-ngram-size", 2),
+        ("--num-beams", 2),
+    ],
     ids=str,
 )
 def test_options_change_the_text(generate, option):
@@ -87,6 +96,37 @@ def test_samples_differ_and_are_told_apart(generate):
     texts = re.split(r"--- \d of 3\n", out)[1:]
     assert all(text.startswith("to") and len(text) == 23 for text in texts)
     assert len(set(texts)) == 3
+
+
+def test_several_prompts_are_continued_one_after_the_other(generate):
+    out = generate("--prompt", "to", "--prompt", "be", "--samples", 2)
+    texts = re.split(r"--- \d of 4\n", out)[1:]
+    assert [text[:2] for text in texts] == ["to", "to", "be", "be"]
+    assert texts[3] == generate("--prompt", "be", "--seed", 1)
+
+
+def test_a_stop_ends_the_text_and_is_left_out(generate):
+    whole = generate("--prompt", "to").removesuffix("\n")
+    stop, other = whole[9:12], whole[14:16]
+    options = ("--stop", stop, "--stop", other)
+    assert generate("--prompt", "to", *options) == whole[: whole.index(stop, 2)] + "\n"
+    assert generate("--prompt", "to", "--stop", "€") == whole + "\n"
+
+
+def test_beams_find_likely_texts(generate):
+    options = ("--prompt", "to", "--num-beams", 3, "--samples", 2, "--max-new-tokens", 6)
+    texts = re.split(r"--- \d of 2\n", generate(*options))[1:]
+    assert len(set(texts)) == 2
+    assert all(text.startswith("to") and len(text) == 9 for text in texts)
+    for early_stopping in ("yes", "no", "never"):  # no text ends, so that they agree
+        assert generate(*options, "--early-stopping", early_stopping) == "".join(
+            f"--- {i} of 2\n{text}" for i, text in enumerate(texts, start=1)
+        )
+
+
+def test_the_speed_is_shown(generate, capsys):
+    assert main(["generate", "char", "--prompt", "to", "--max-new-tokens", "7"]) == 0
+    assert re.fullmatch(SPEED, capsys.readouterr().err).string.startswith("7 tokens in ")
 
 
 def test_nothing_new_may_be_asked_for(generate):
@@ -138,6 +178,12 @@ BAD = [
     (["--max-new-tokens", "-1"], "max_new_tokens is -1, expected 0 or more"),
     (["--seed", "-1"], "seed is -1, expected 0 or more"),
     (["--samples", "0"], "samples is 0, expected 1 or more"),
+    (["--min-p", "2"], "min_p: p is 2.0, expected 0 <= p <= 1"),
+    (["--no-repeat-ngram-size", "-1"], "size is -1, expected 0 .* or more"),
+    (["--num-beams", "0"], "num_beams is 0, expected 1 or more"),
+    (["--num-beams", "2", "--samples", "3"], "num_return_sequences is 3 and num_beams 2"),
+    (["--early-stopping", "maybe"], "maybe"),
+    (["--stop", ""], "stop is empty"),
     (["--promt", "to"], "--promt.*meant:.*--prompt"),
     (["surplus"], "Unrecognized options: surplus"),
 ]

@@ -440,7 +440,7 @@ BAD = [
     (["--config", "text.txt"], "text.txt is not TOML"),
     (["--config", "unknown.toml"], "unknown.toml sets stepz, .*did you mean steps"),
     (["--config", "wrong.toml"], "wrong.toml: steps is 'many', expected an integer"),
-    (["--config", "wrong.toml", "--resume", "x"], "--config and --resume were both given"),
+    (["--config", "wrong.toml", "--resume", "x"], "--recipe and --resume were both given"),
     (["--resume"], "--resume: expected one argument"),
     (["--resume", "nowhere"], "nowhere does not exist; expected a run folder"),
     (["--resume", "folder"], "folder has no checkpoint; expected a run folder"),

@@ -7,8 +7,22 @@ import pytest
 from minitransformer.configuration import FIXED, TrainConfig, check_fixed, load_config
 from minitransformer.errors import InputError
 from minitransformer.models import GPTConfig
+from minitransformer.models.registry import ARCHITECTURES
 
 EVERYTHING = TrainConfig(
+    task="dates",
+    task_options={"locales": ["en", "zh"]},
+    architecture=next(name for name in ARCHITECTURES if name != "gpt"),
+    model_options={"hidden": 3},
+    start_from=Path("runs/1"),
+    freeze=("*.weight", "norm"),
+    lora_rank=2,
+    lora_alpha=0.5,
+    lora_targets=("blocks.0",),
+    accumulate=2,
+    shard_optimizer=True,
+    schedule="constant",
+    patience=3,
     data=(Path("a b/ü.txt"), Path('C:\\new\\"quoted"')),
     out=Path("runs/#1"),
     seed=2**60,
@@ -143,7 +157,21 @@ def test_the_learning_rate_does_not_rise_to_its_end():
 
 
 def test_the_model_has_the_shape_asked_for():
-    assert EVERYTHING.model(77) == GPTConfig(77, 9, 3, 5, 15, 0.1)
+    config = TrainConfig(context=9, layers=3, heads=5, width=15, dropout=0.1)
+    assert config.model(vocab_size=77) == GPTConfig(77, 9, 3, 5, 15, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"architecture": "gtp"}, "architecture 'gtp' is unknown; did you mean gpt"),
+        ({"model_options": {"head": 2}}, "architecture gpt, 'head' is unknown; did you mean heads"),
+        ({"model_options": {"heads": 3}}, "heads 3, expected heads to divide width"),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**settings).model(vocab_size=5)
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -156,7 +184,8 @@ def test_what_is_fixed_cannot_change(name):
 
 FREE = {
     *("out", "backend", "steps", "learning_rate", "final_learning_rate", "warmup", "weight_decay"),
-    *("beta2", "clip", "evaluate_every", "evaluate_batches"),
+    *("beta2", "clip", "evaluate_every", "evaluate_batches", "patience", "schedule", "accumulate"),
+    "shard_optimizer",
 }
 
 

@@ -7,13 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitransformer.data import (
+    EncoderBatch,
+    PairBatch,
     batch_at,
     batch_offsets,
+    count_targets,
     default_text,
     open_tokens,
     read_text,
     sample_batch,
     split,
+    split_batch,
     unigram_entropy,
     validation_batches,
     write_tokens,
@@ -206,7 +210,7 @@ def test_split_refuses_a_text_too_short(length, fraction):
 @given(length=st.integers(9, 100), seed=st.integers(0, 2**40), step=st.integers(0, 2**20), **sizes)
 def test_targets_are_inputs_one_later(length, batch, context, seed, step):
     tokens = np.arange(length, dtype=np.uint16)
-    inputs, targets = sample_batch(tokens, batch, context, seed, step)
+    inputs, targets, _ = sample_batch(tokens, batch, context, seed, step)
     assert inputs.shape == targets.shape == (batch, context)
     assert inputs.dtype == targets.dtype == np.int64
     assert inputs.flags.c_contiguous
@@ -288,3 +292,36 @@ def test_unigram_entropy():
     assert unigram_entropy(np.array([3, 3, 3], dtype=np.uint16)) == 0
     expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert unigram_entropy(np.array([1, 1, 2, 1], dtype=np.uint32)) == pytest.approx(expected)
+
+
+# ---- parts of a batch ----
+
+
+def pairs(rows):
+    array = np.arange(rows * 3).reshape(rows, 3)
+    return PairBatch(array, np.full(rows, 2), array + 1, np.where(array % 4, array, -100))
+
+
+@given(rows=st.integers(1, 9), parts=st.integers(1, 12))
+def test_the_parts_of_a_batch_are_the_batch(rows, parts):
+    batch = pairs(rows)
+    split = split_batch(batch, parts)
+    assert len(split) == min(parts, rows)
+    sizes = [len(part.inputs) for part in split]
+    assert max(sizes) - min(sizes) <= 1
+    for name in PairBatch._fields:
+        together = np.concatenate([getattr(part, name) for part in split])
+        np.testing.assert_array_equal(together, getattr(batch, name))
+    assert sum(map(count_targets, split)) == count_targets(batch) == np.sum(batch.targets >= 0)
+
+
+def test_what_a_batch_does_not_have_its_parts_do_not():
+    ids = np.zeros((4, 2), dtype=np.int64)
+    (part, _) = split_batch(EncoderBatch(ids, np.full(4, 2), np.arange(4.0)), 2)
+    assert part.segments is None
+    assert count_targets(part) == 2
+
+
+def test_a_batch_cannot_be_cut_into_no_parts():
+    with pytest.raises(ValueError, match="parts is 0, expected 1 or more"):
+        split_batch(pairs(3), 0)

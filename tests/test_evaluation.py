@@ -45,8 +45,10 @@ def test_there_is_no_dropout():
 
 
 def test_no_batch_is_an_error():
-    with pytest.raises(ValueError, match="batches is empty, expected one batch or more"):
-        mean_loss(Oracle(), [])
+    unasked = batch_of(1, 1)._replace(targets=np.full((1, 2), -100))
+    for batches in ([], [unasked]):
+        with pytest.raises(ValueError, match="there is no batch, or nothing asked in any"):
+            mean_loss(Oracle(), batches)
 
 
 def test_a_broken_model_is_nan_without_warnings():  # which pytest turns into errors

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from inspect import signature
 from itertools import islice
 
@@ -10,29 +10,37 @@ from hypothesis.extra.numpy import arrays
 
 from minitransformer.errors import InputError
 from minitransformer.generation import (
+    Beams,
     Sampling,
     apply_temperature,
     generate,
     greedy,
+    min_p,
+    no_repeat_ngram,
     repetition_penalty,
     sample,
     stream,
     top_k,
     top_p,
 )
-from minitransformer.models import GPT, GPTConfig
+from tests.generation_models import FakeModel, counting, small_gpt, uncached
 
 logits_rows = st.integers(1, 8).flatmap(
     lambda size: arrays(np.float64, size, elements=st.sampled_from([-3.0, -0.5, 0.0, 1.0, 2.5]))
 )
 PROCESSORS = {
     "repetition_penalty": lambda logits: repetition_penalty(logits, [0, 2], 1.3),
+    "no_repeat_ngram": lambda logits: no_repeat_ngram(logits, [0, 2, 1, 0], 2),
     "apply_temperature": lambda logits: apply_temperature(logits, 0.7),
     "top_k": lambda logits: top_k(logits, 2),
     "top_p": lambda logits: top_p(logits, 0.6),
+    "min_p": lambda logits: min_p(logits, 0.4),
     "repetition_penalty without ids": lambda logits: repetition_penalty(logits, [], 1.3),
     "top_k off": lambda logits: top_k(logits, 0),
     "top_p off": lambda logits: top_p(logits, 1.0),
+    "no_repeat_ngram off": lambda logits: no_repeat_ngram(logits, [0, 2, 1, 0], 0),
+    "no_repeat_ngram of short texts": lambda logits: no_repeat_ngram(logits, [0, 0], 3),
+    "min_p off": lambda logits: min_p(logits, 0.0),
 }
 
 
@@ -67,6 +75,27 @@ def test_repetition_penalty_by_hand():
     rows = repetition_penalty(np.stack([logits, logits]), np.array([[0, 0], [3, 1]]), 2.0)
     np.testing.assert_array_equal(rows[0], [1.0, -2.0, 0.0, 3.0, -np.inf])
     np.testing.assert_array_equal(rows[1], [2.0, -4.0, 0.0, 1.5, -np.inf])
+
+
+@given(ids=st.lists(st.integers(0, 3), max_size=12), size=st.integers(1, 4))
+def test_no_run_of_tokens_is_completed_twice(ids, size):
+    runs = [ids[i : i + size] for i in range(len(ids) - size + 1)]
+    banned = {token for token in range(4) if [*ids, token][-size:] in runs}
+    got = no_repeat_ngram(np.zeros(4), np.array(ids, int), size)
+    assert set(np.flatnonzero(np.isneginf(got))) == (banned if len(ids) >= size - 1 else set())
+    rows = no_repeat_ngram(np.zeros((2, 4)), np.array([ids, ids[::-1]], int), size)
+    np.testing.assert_array_equal(rows[0], got)
+    np.testing.assert_array_equal(
+        rows[1], no_repeat_ngram(np.zeros(4), np.array(ids[::-1], int), size)
+    )
+
+
+@given(logits=logits_rows, p=st.floats(0.0, 1.0))
+def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(logits, p):
+    ratio = np.exp(logits - logits.max())
+    if (abs(ratio - p) < 1e-12).any() and p < 1:
+        return  # rounding decides
+    np.testing.assert_array_equal(min_p(logits, p), np.where(ratio < p, -np.inf, logits))
 
 
 @given(logits=logits_rows, k=st.integers(0, 10))
@@ -111,6 +140,10 @@ def test_top_p_of_one_keeps_the_faintest_token():
         (lambda x: top_k(x, -1), ValueError, "top_k: k is -1"),
         (lambda x: top_p(x, -0.1), ValueError, "top_p: p is -0.1"),
         (lambda x: top_p(x, 1.1), ValueError, "top_p: p is 1.1"),
+        (lambda x: min_p(x, -0.1), ValueError, "min_p: p is -0.1"),
+        (lambda x: min_p(x, 1.1), ValueError, "min_p: p is 1.1"),
+        (lambda x: no_repeat_ngram(x, [0], -1), ValueError, "size is -1"),
+        (lambda x: no_repeat_ngram(x, [0, 4], 2), IndexError, r"ids\[1\] is 4"),
         (lambda x: apply_temperature(x, 0.0), ValueError, "do_sample=False"),
         (lambda x: apply_temperature(x, float("nan")), ValueError, "temperature is nan"),
         (lambda x: repetition_penalty(x, [0], 0.0), ValueError, "penalty is 0.0"),
@@ -201,66 +234,9 @@ def test_greedy_takes_the_first_of_equals():
 # Whole continuations
 
 
-@dataclass
-class FakeConfig:
-    vocab_size: int
-    context: int
-
-
-class FakeKeyValues:
-    def __init__(self):
-        self.ids = []
-
-    @property
-    def length(self):
-        return len(self.ids)
-
-
-class FakeModel:
-    """Its logits are any function of the ids in view; ``calls`` are the ids it was given."""
-
-    def __init__(self, logits_of, vocab_size=5, context=100):
-        self.config = FakeConfig(vocab_size, context)
-        self.logits_of = logits_of
-        self.calls = []
-
-    def new_kv(self, batch):
-        assert batch == 1
-        return FakeKeyValues()
-
-    def __call__(self, ids, *, kv=None):
-        (row,) = ids.tolist()
-        self.calls.append(row)
-        seen = [] if kv is None else kv.ids
-        start = len(seen)
-        seen += row
-        assert len(seen) <= self.config.context
-        rows = [self.logits_of(seen[: start + i + 1]) for i in range(len(row))]
-        return np.array([rows], np.float32), None
-
-
-def counting(ids):
-    """The next token is the last one plus 1."""
-    return -np.abs(np.arange(5) - (ids[-1] + 1) % 5)
-
-
 @pytest.fixture(scope="module")
 def gpt():
-    """A small model that is neither sure nor indifferent, as if it were trained."""
-    model = GPT(GPTConfig(vocab_size=11, context=6, layers=2, heads=2, width=8), dtype=np.float64)
-    rng = np.random.default_rng(0)
-    for parameter in model.parameters():
-        parameter.data += 0.3 * rng.standard_normal(parameter.shape)
-    return model
-
-
-def uncached(model, prompt, count, choose):
-    """Generation as it is explained on a blackboard: read all that fits, again and again."""
-    ids = list(prompt)
-    for _ in range(count):
-        logits, _ = model(np.array([ids[-model.config.context :]]))
-        ids.append(choose(logits[0, -1]))
-    return ids[len(prompt) :]
+    return small_gpt()
 
 
 @pytest.mark.parametrize("length", [1, 3, 5, 6, 7, 20])
@@ -277,7 +253,7 @@ def test_cached_equals_uncached_also_when_the_window_slides(gpt, length):
 def test_each_token_is_read_once_until_the_context_is_full():
     model = FakeModel(counting, context=4)
     assert list(stream(model, [0, 1], max_new_tokens=5)) == [2, 3, 4, 0, 1]
-    assert model.calls == [[0, 1], [2], [3], [1, 2, 3, 4], [2, 3, 4, 0]]
+    assert [row for (row,) in model.calls] == [[0, 1], [2], [3], [1, 2, 3, 4], [2, 3, 4, 0]]
 
 
 def test_a_stream_computes_a_token_when_it_is_asked_for():
@@ -331,9 +307,9 @@ def test_greedy_ignores_what_shapes_a_distribution(gpt):
 
 
 def test_the_options_are_those_of_sampling():
-    for function in (stream, generate):
+    for function, settings in ((stream, [Sampling]), (generate, [Sampling, Beams])):
         parameters = signature(function).parameters
-        for field in fields(Sampling):
+        for field in (field for setting in settings for field in fields(setting)):
             assert parameters[field.name].default == field.default
 
 
@@ -352,7 +328,13 @@ def test_the_options_are_those_of_sampling():
         ({"temperature": -1.0, "do_sample": True}, ValueError, "temperature is -1.0"),
         ({"top_k": -1}, ValueError, "k is -1"),
         ({"top_p": 1.5}, ValueError, "p is 1.5"),
+        ({"min_p": 1.5}, ValueError, "p is 1.5"),
+        ({"no_repeat_ngram_size": -1}, ValueError, "size is -1"),
         ({"repetition_penalty": 0.0}, ValueError, "penalty is 0.0"),
+        ({"stop": ["."]}, InputError, r"stop has '\.', expected lists of token ids.*until_stop"),
+        ({"stop": "."}, InputError, r"stop has '\.'"),
+        ({"stop": [[]]}, InputError, r"stop has \[\]"),
+        ({"stop": [1]}, InputError, "stop has 1"),
     ],
 )
 def test_bad_requests_fail_before_the_model_runs(settings, error, message):

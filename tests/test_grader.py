@@ -158,6 +158,13 @@ def test_the_failing_input_is_small_and_the_same_again(judge):
     assert json.dumps(first.as_json()) == json.dumps(again.as_json())
 
 
+def test_what_is_right_before_an_exception_is_not_called_wrong(judge):
+    verdict = judge(WRONG["backward alone raises"][2])
+    assert verdict.message.startswith("Line 7, `return dy * r, gamma`, uses a name that has no")
+    assert "NameError" in verdict.counterexample.raised
+    assert "Your y" not in verdict.message
+
+
 def test_the_solution_is_not_in_the_verdict(judge):
     verdict = judge(WRONG["mean constant"][2])
     lines = inspect.getsource(CATALOGUE["layer_norm_backward"].function).splitlines()

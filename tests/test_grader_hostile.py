@@ -3,12 +3,14 @@
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minitransformer import ops
 from minitransformer.exercises.exercise import Exercise
+from minitransformer.exercises.grader import limits, process
 from minitransformer.exercises.grader.grading import grade
 from minitransformer.exercises.grader.limits import Limits
 from minitransformer.exercises.grader.process import LIBRARY
@@ -33,7 +35,7 @@ HOSTILE = {
     "abort": ("crash", "def relu_forward(x):\n    os.abort()\n"),
     "deep recursion": ("deep_recursion", "def relu_forward(x):\n    return relu_forward(x)\n"),
     "deeper recursion": (
-        "",  # whatever comes first: a crash, too much memory, too much time
+        "deep_recursion",
         "sys.setrecursionlimit(10**9)\ndef relu_forward(x):\n    return relu_forward(x)\n",
     ),
     "much memory": ("too_much_memory", "def relu_forward(x):\n    y = np.ones(2**30)\n" + RIGHT),
@@ -132,10 +134,10 @@ HOSTILE = {
 }
 
 
-def judge(text: str, folder: Path, **changes):
+def judge(text: str, folder: Path, limits=LIMITS):
     path = folder / "relu.py"
     path.write_text(HEAD + text, encoding="utf-8")
-    return grade(path, [RELU], limits=LIMITS)
+    return grade(path, [RELU], limits=limits)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -143,14 +145,55 @@ def test_it_is_stopped(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "swordfish")
     offence, text = HOSTILE[name]
     threads, start = threading.active_count(), time.monotonic()
-    verdict = judge(text, tmp_path)
-    assert (verdict.status, verdict.mistake) == ("stopped", offence or verdict.mistake)
+    seconds = 3.0 if offence == "too_slow" else 30.0
+    verdict = judge(text, tmp_path, replace(LIMITS, seconds=seconds))
+    assert (verdict.status, verdict.mistake) == ("stopped", offence)
     assert verdict.points == 0
     assert verdict.message.startswith("Your answer ")
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     assert threading.active_count() == threads
     assert os.listdir(tmp_path) == ["relu.py"]
     assert not Path("/tmp/planted").exists()
+
+
+def test_memory_is_watched_where_it_cannot_be_limited(tmp_path, monkeypatch):
+    """As on macOS, whose limits are not kept; and without the module that sets them."""
+    monkeypatch.setattr(limits.sys, "platform", "darwin")
+    without_limits = f"import sys; sys.modules['resource'] = None; {process._START}"
+    monkeypatch.setattr(process, "_START", without_limits)
+    text = (
+        "import time\ndef relu_forward(x):\n    hoard = []\n    while True:\n"
+        "        hoard.append(np.ones(2**20))\n        time.sleep(0.01)\n"
+    )
+    verdict = judge(text, tmp_path, replace(LIMITS, seconds=60.0))
+    assert (verdict.status, verdict.mistake) == ("stopped", "too_much_memory")
+
+
+def test_the_time_of_the_functions_that_a_test_calls_is_its_own(tmp_path):
+    def slow(x):
+        time.sleep(1.0)
+
+    exercise = Exercise(
+        "test_slow", "slow", "Slow", (test_it_is_stopped,), "", "", "", (), 1, "test", (slow,)
+    )
+    path = tmp_path / "slow.py"
+    text = "def test_it_is_stopped(slow):\n    while True:\n        slow(1.0)\n"
+    path.write_text(text, encoding="utf-8")
+    verdict = grade(path, [exercise], limits=LIMITS)
+    assert (verdict.status, verdict.mistake) == ("stopped", "too_slow")
+
+
+@pytest.mark.parametrize("text", ["f(np.ones(2**15))", "f([0] * 2**15)", "f(x=(np.ones(2**15),))"])
+def test_functions_on_trial_take_few_numbers(text, tmp_path):
+    exercise = Exercise(
+        "test_few", "few", "Few", (test_it_is_stopped,), "", "", "", (), 1, "test", (len,)
+    )
+    path = tmp_path / "few.py"
+    source = f"import numpy as np\ndef test_it_is_stopped(f):\n    {text}\n"
+    path.write_text(source, encoding="utf-8")
+    verdict = grade(path, [exercise], limits=LIMITS)
+    assert verdict.mistake == "right_version_refused"
+    assert "the arguments hold 32,768 numbers, expected 16,384 or fewer" in verdict.message
 
 
 def test_the_environment_is_not_there(tmp_path, monkeypatch):

@@ -16,14 +16,15 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # A module imports only from its own package and from the lines above its own.
 LAYERS = (
-    ("backends", "errors", "__version__"),
-    ("backend", "files", "folders", "ladders", "memory", "schedules"),
-    ("ops", "records", "tokenizers"),
-    ("data", "distributed", "kernels", "nn"),
+    ("backends", "errors", "launch", "__version__"),
+    ("backend", "files", "folders", "ladders", "memory"),
+    ("ops", "records", "schedules", "tokenizers"),
+    ("data", "kernels", "nn"),
     ("models", "optim"),
+    ("distributed",),
     ("checkpoints", "configuration", "evaluation", "generation"),
-    ("training",),
-    ("runs",),
+    ("finetuning", "recipes", "tasks", "training"),
+    ("learning_rate_finder", "pretrained", "runs"),
     ("testing",),
     ("exercises", "show"),
     ("doctor",),

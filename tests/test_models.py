@@ -19,7 +19,10 @@ def test_every_model_is_tried():
     assert set(MODELS) == WHOLE_MODELS
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name == "GPT" else pytest.mark.systems) for name in MODELS],
+)
 def test_gradients_are_right_and_the_model_is_left_as_it_was(name):
     model, batch = MODELS[name]()
     before = model.state_dict()

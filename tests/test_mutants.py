@@ -14,6 +14,7 @@ from minitransformer.testing.functions import equals_reference, function_spec
 from minitransformer.testing.laws import adjoint, form, reference
 from minitransformer.testing.mutants import MODULES, MUTANTS, Mutant, mutants_of
 from minitransformer.testing.mutants.base import textbook
+from minitransformer.tokenizers import bpe_merge
 
 TARGETS = {mutant.target.__qualname__: mutant.target for mutant in MUTANTS.values()}
 AGREED = {"relu_slope_one_at_zero"}  # at 0 there is no derivative, only an agreement
@@ -72,6 +73,12 @@ def test_an_edit_that_does_not_match_once_is_an_error(old, times):
     mutant = Mutant("stale", ops.mse_backward, {old: "0.0"}, "", "")
     with pytest.raises(ValueError, match=rf"stale: '{old}' stands {times} times in mse_backward"):
         mutant.build()
+
+
+def test_a_mutant_comes_to_an_end():
+    mutant = Mutant("endless", bpe_merge, {"i += 2": "i += 0", "i += 1": "i += 0"}, "", "")
+    with pytest.raises(RuntimeError, match="no end after 65,536 rounds"):
+        mutant.build()([1, 2, 3], (1, 2), 4)
 
 
 def test_edits_reach_helpers():

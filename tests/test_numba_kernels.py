@@ -150,6 +150,8 @@ def test_a_table_on_disk_is_looked_up_where_it_is(tmp_path):
         lambda x: ops.gelu_forward(x, "none"),
         lambda x: ops.silu_forward(x),
         lambda x: ops.relu_forward(x),
+        lambda x: ops.tanh_forward(x),
+        lambda x: ops.swiglu_forward(x, np.ones_like(x)),
     ],
 )
 def test_nan_stays_nan_and_in_its_row(forward):
@@ -167,7 +169,7 @@ def test_nan_in_the_logits_shows_in_the_loss():
     assert np.isnan(loss)
 
 
-@pytest.mark.parametrize("name", ["layer_norm", "rms_norm", "gelu", "silu"])
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm", "gelu", "silu", "swiglu"])
 def test_a_gradient_of_the_wrong_shape_is_refused(name):
     spec = SPECS[name]
     arguments = next(iter(spec.cases(0).values()))

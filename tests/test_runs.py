@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import math
 import os
 import shutil
 import sys
@@ -9,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minitransformer import backend, checkpoints, files, records, runs
+from minitransformer import backend, checkpoints, files, records
 from minitransformer.checkpoints import checkpoint_files, load_checkpoint, newest_checkpoint
 from minitransformer.configuration import TrainConfig
 from minitransformer.data import sample_batch
 from minitransformer.errors import InputError, NonFiniteError
-from minitransformer.runs import Run, load_run, saved_config
+from minitransformer.runs import Run, load_run, saved_config, starting
+from minitransformer.runs import run as run_module
 from minitransformer.schedules import warmup_cosine
+from minitransformer.tasks import text
 from minitransformer.tokenizers import CharTokenizer
 
 TEXT = "to be, or not to be: that is the question.\n" * 12
@@ -87,7 +90,7 @@ def test_a_run_folder_holds_what_it_says():
         "tokens.npy",
         "checkpoints/step-00000000.safetensors",
     }
-    assert run.tokenizer.decode(run.tokens.tolist()) == TEXT
+    assert run.task.tokenizer.decode(run.task.tokens.tolist()) == TEXT
     assert saved_config(run.folder) == dataclasses.replace(
         tiny(), data=(Path("text.txt").resolve(),), out=run.folder.resolve(), backend="numpy"
     )
@@ -114,7 +117,7 @@ def test_two_runs_that_begin_together_get_two_folders(monkeypatch):
 def test_a_folder_that_exists_is_left_alone_before_any_work(monkeypatch):
     Path("mine").mkdir()
     Path("mine/diary.txt").write_text("secret")
-    monkeypatch.setattr(runs, "read_text", lambda _: pytest.fail("worked in vain"))
+    monkeypatch.setattr(text, "read_text", lambda _: pytest.fail("worked in vain"))
     before = contents()
     with pytest.raises(InputError, match="mine exists already. Choose another --out, or go on"):
         Run.create(tiny(out=Path("mine")))
@@ -186,17 +189,32 @@ def test_the_settings_reach_the_training(monkeypatch, taken):
         finish(run, stop=taken)
         run = Run.resume(run.folder, run.config)
     calls = []
-    monkeypatch.setattr(runs, "train", lambda *args, **options: calls.append((args, options)) or ())
+    monkeypatch.setattr(
+        run_module, "train", lambda *args, **options: calls.append((args, options)) or ()
+    )
     list(run.steps())
     [((model, optimizer, batches, schedule, steps), options)] = calls
     assert (model, optimizer, steps) == (run.model, run.optimizer, 7)
-    assert options == {"start": taken, "clip": 0.7, "seed": 5}
+    assert options.pop("ranks") is run.ranks
+    assert options == {"start": taken, "clip": 0.7, "accumulate": 1, "seed": 5}
     assert (optimizer.betas, optimizer.weight_decay) == ((0.9, 0.9), 0.3)
     run.step = 6  # must not matter
     for i in (0, 4):
-        expected = sample_batch(run.train_tokens, 2, 8, seed=5, step=i)
-        np.testing.assert_array_equal(batches(i), expected)
+        expected = sample_batch(run.task.train_tokens, 2, 8, seed=5, step=i)
+        np.testing.assert_array_equal(batches(i).inputs, expected.inputs)
+        np.testing.assert_array_equal(batches(i).targets, expected.targets)
         assert schedule(i) == warmup_cosine(i, 0.1, 3.5, 7, 3e-4)
+
+
+def test_each_schedule_climbs_to_its_peak_and_goes_on_in_its_own_way():
+    def rates(schedule):
+        settings = {"learning_rate": 0.1, "final_learning_rate": 0.01, "warmup": 0.5, "steps": 8}
+        run = Run.create(tiny(schedule=schedule, **settings))
+        return [run.learning_rate(step) for step in (0, 2, 4, 8)]
+
+    assert rates("cosine") == pytest.approx([0, 0.05, 0.1, 0.01])
+    assert rates("inverse-sqrt") == pytest.approx([0, 0.05, 0.1, 0.1 / math.sqrt(2)])
+    assert rates("constant") == pytest.approx([0, 0.05, 0.1, 0.1])
 
 
 # ---- going on ----
@@ -359,7 +377,7 @@ def steps_recorded(state):
 def test_a_crash_at_any_moment_costs_at_most_one_interval():
     folder = Path("run")
     config = tiny(out=folder, steps=5, evaluate_every=2)
-    with Snapshots(folder, runs, files, checkpoints, records) as crash:
+    with Snapshots(folder, run_module, starting, files, checkpoints, records) as crash:
         finish(Run.create(config))
     whole = outcome(folder)
     begun = [
@@ -381,7 +399,7 @@ def test_a_crash_at_any_moment_costs_at_most_one_interval():
 
 def test_a_crash_before_the_first_checkpoint_is_told():
     folder = Path("run")
-    with Snapshots(folder, runs, files, checkpoints, records) as crash:
+    with Snapshots(folder, run_module, starting, files, checkpoints, records) as crash:
         Run.create(tiny(out=folder))
     unborn = [
         state for state in crash.states if not any(name.endswith(".safetensors") for name in state)
@@ -538,7 +556,7 @@ def test_a_run_can_be_used():
     model, tokenizer = load_run(run.folder)
     for name, array in run.model.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[name], array)
-    assert tokenizer.encode("to be") == run.tokenizer.encode("to be")
+    assert tokenizer.encode("to be") == run.task.tokenizer.encode("to be")
 
 
 def test_a_model_with_another_tokenizer_is_not_used():
@@ -547,3 +565,68 @@ def test_a_model_with_another_tokenizer_is_not_used():
         r"mixed up: tokenizer\.json has 3 ids, the model of the newest checkpoint",
         load_run,
     )
+
+
+# ---- early stopping and fine-tuning ----
+
+
+def test_a_run_that_brings_nothing_more_stops_and_goes_back_to_its_best(monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 2.1, 1.0])
+    monkeypatch.setattr(run_module, "mean_loss", lambda *args: next(losses))
+    run = Run.create(tiny(patience=2, steps=9, evaluate_every=1))
+    stalled_at = None
+    for step in run.steps():
+        run.validate()
+        run.save()
+        if run.has_stalled():
+            stalled_at = step.index
+            break
+    assert stalled_at == 4
+    best = load_checkpoint(run.folder / "checkpoints/step-00000002.safetensors")
+    run.rewind()
+    assert run.step == 2
+    assert newest_checkpoint(run.folder).name == "step-00000002.safetensors"
+    for name, array in run.model.state_dict().items():
+        np.testing.assert_array_equal(array, best.parameters[name])
+    resumed = Run.resume(run.folder, run.config)
+    assert next(resumed.steps()).index == 3
+
+
+def test_a_run_can_start_from_another():
+    first = Run.create(tiny(out=Path("first")))
+    finish(first)
+    second = Run.create(tiny(out=Path("second"), start_from=Path("first"), seed=9))
+    for name, array in first.model.state_dict().items():
+        np.testing.assert_array_equal(second.model.state_dict()[name], array)
+    with pytest.raises(InputError, match=r"cannot start from first: .*same .*width"):
+        Run.create(tiny(start_from=Path("first"), width=32))
+
+
+def test_what_is_frozen_stays_and_the_rest_learns():
+    run = Run.create(tiny(freeze=("token_embedding", "blocks.*.attention")))
+    before = run.model.state_dict()
+    finish(run)
+    for name, array in run.model.state_dict().items():
+        frozen = name.startswith("token_embedding") or ".attention." in name
+        assert np.array_equal(array, before[name]) == frozen
+    assert run.optimizer.size < run.model.parameter_count()
+
+
+def test_low_rank_changes_are_learned_saved_and_merged():
+    first = Run.create(tiny(out=Path("first")))
+    finish(first)
+    run = Run.create(tiny(out=Path("tuned"), start_from=Path("first"), lora_rank=2))
+    assert run.optimizer.size < run.model.parameter_count() / 10
+    finish(Run.resume(run.folder, run.config), stop=3)
+    resumed = Run.resume(run.folder, saved_config(run.folder))
+    finish(resumed)
+    model, _ = load_run(run.folder)
+    assert model.state_dict().keys() == first.model.state_dict().keys()
+    weight = "blocks.0.attention.query_key_value.weight"
+    change = model.state_dict()[weight] - first.model.state_dict()[weight]
+    assert np.linalg.matrix_rank(change, tol=1e-5) == 2
+
+
+def test_nothing_to_train_is_an_error():
+    with pytest.raises(InputError, match="no parameter is left to be trained"):
+        Run.create(tiny(freeze=("*",)))

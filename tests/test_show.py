@@ -1,5 +1,6 @@
 """Stepping through functions: what is recorded is what happened, and nothing is left behind."""
 
+import functools
 import sys
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from minitransformer import ops, show
 from minitransformer.backend import get_backend
 from minitransformer.errors import InputError
-from minitransformer.show import recorder, trace
+from minitransformer.nn import MultiHeadAttention
+from minitransformer.nn.attention import multi_head_attention_backward
+from minitransformer.ops.rotary import rotate
+from minitransformer.show import html, recorder, trace
 from minitransformer.show.listing import Listing
 from minitransformer.testing import SPECS
 from minitransformer.testing.differences import cotangent
@@ -172,3 +176,52 @@ def test_a_listing_has_no_docstring_and_no_comments() -> None:
         "dx",
         "return",
     ]
+
+
+def test_an_argument_keeps_its_axes_though_the_cache_has_a_field_of_its_name() -> None:
+    steps = show.step_through("cross_entropy", np.eye(3, 4), np.array([0, 2, -100]), dy=1.0)
+    assert steps.backward is not None
+    assert steps.forward.arguments["targets"].axes == ("T",)
+    assert steps.backward.final()["targets"].axes == ("N",)
+
+
+def test_axes_are_not_guessed_where_anything_may_broadcast() -> None:
+    steps = show.step_through("rotary", np.ones((1, 1, 3, 4)), np.ones((3, 2)), np.ones((3, 2)))
+    assert steps.forward.arguments["cos"].axes == ("T", "2")
+
+
+def coloured(name: str, colour: str) -> str:
+    return f'color:{colour};font-weight:bold">■</span> <b>{name}</b>'
+
+
+def test_backward_shows_its_own_arrays_in_its_own_colour() -> None:
+    steps = show.step_through("cross_entropy", np.eye(3, 4), np.array([0, 2, -100]), dy=1.0)
+    page = steps._repr_html_()
+    assert page.count(coloured("rows", html.FORWARD)) == 1  # forward's logits that count
+    assert page.count(coloured("rows", html.BACKWARD)) == 3  # backward's p - y, in three steps
+    assert coloured("kept", html.BACKWARD) not in page
+    _, cache = ops.softmax_forward(np.array([0.0, 1.0, 2.0]))
+    alone = show.step_through(ops.softmax_backward, np.ones(3), cache)._repr_html_()
+    assert coloured("probs", html.FORWARD) in alone
+    assert coloured("dy", html.BACKWARD) in alone
+    assert coloured("dx", html.BACKWARD) in alone
+
+
+def test_what_stands_in_an_array_before_it_is_filled_is_not_shown() -> None:
+    x = np.ones((1, 1, 2, 2))
+    page = show.step_through(rotate, x, np.ones((2, 1)), np.zeros((2, 1)), False)._repr_html_()
+    assert "to be filled" in page
+    assert page.count("<b>y</b>") == 2  # after either half
+
+
+def test_methods_and_partials_can_be_stepped_through() -> None:
+    attention = MultiHeadAttention(4, 2, np.random.default_rng(0), dtype=np.float64)
+    x = np.random.default_rng(1).standard_normal((1, 3, 4))
+    forward = show.step_through(attention.__call__, x, causal=True).forward
+    y, cache = forward.result
+    assert forward.final()["q"].shape == (1, 2, 3, 2)
+    assert np.array_equal(y, attention(x, causal=True)[0])
+    backward = functools.partial(multi_head_attention_backward, attention)
+    steps = show.step_through(backward, np.ones_like(y), cache)
+    assert np.array_equal(steps.forward.result, attention.backward(np.ones_like(y), cache))
+    assert coloured("dq", html.BACKWARD) in steps._repr_html_()

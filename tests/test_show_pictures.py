@@ -96,3 +96,92 @@ def test_the_curve_of_finite_differences_is_a_u() -> None:
     assert least < 1e-9
     assert min(shortest, longest) > 100 * least
     assert 1e-7 < step < 1e-2
+
+
+def places(picture: show.Picture) -> list[tuple[str, float, float, float, float]]:
+    """Text and box of every label: left, top, right, bottom; and the picture itself as ""."""
+    found = []
+    namespace = "{http://www.w3.org/2000/svg}"
+    for svg in ET.fromstring(f"<div>{picture.html}</div>").iter(f"{namespace}svg"):
+        found.append(("", 0.0, 0.0, *map(float, svg.attrib["viewBox"].split()[2:])))
+        for text in svg.iter(f"{namespace}text"):
+            content = text.text or ""
+            x, y, length = float(text.attrib["x"]), float(text.attrib["y"]), 6.6 * len(content)
+            left = x - {"start": 0, "middle": length / 2, "end": length}[text.attrib["text-anchor"]]
+            box = (left, y - 8, left + length, y)
+            if "transform" in text.attrib:  # turned upwards
+                box = (x - 8, y - length, x, y)
+            found.append((content, *box))
+    return found
+
+
+LONG = np.arange(8.0).reshape(4, 2)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        show.heatmap(LONG, "x", ("probability", "one of the scores")),
+        show.heatmap(LONG[None, None].repeat(2, 1), "x", ("batch", "the head", "T", "S")),
+        show.attention(np.eye(3), ["a", "bb", "something"], ["something", "long", "here"]),
+        show.attention(np.eye(20), [f"token {n}" for n in range(20)]),
+        show.curves({"a line with a name": ("green", [(1, 2), (1000, 3)])}, "x", "y"),
+    ],
+)
+def test_labels_are_neither_cut_nor_on_top_of_each_other(picture: show.Picture) -> None:
+    labels = places(picture)
+    width, height = labels[0][3:]
+    boxes = [label for label in labels if label[0]]
+    for name, left, top, right, bottom in boxes:
+        assert left >= -0.5, name
+        assert top >= -0.5, name
+        assert right <= width + 0.5, name
+        assert bottom <= height + 0.5, name
+    titles = [box for box in boxes if box[0].endswith(" →")]
+    for _, left, top, right, bottom in titles:
+        for other, *box in boxes:
+            apart = box[0] >= right or box[2] <= left or box[1] >= bottom or box[3] <= top
+            assert apart or other.endswith(" →"), other
+
+
+def labels(points: list[tuple[float, float]], **options: bool) -> list[str]:
+    picture = show.curves({"line": ("forward", points)}, "across", "up", **options)
+    return [name for name, *_ in places(picture) if name not in ("", "line", "across")]
+
+
+def test_ticks_are_round_numbers() -> None:
+    assert labels([(0, 0.0), (7, 0.93)], log_y=False) == [
+        *("0", "0.2", "0.4", "0.6", "0.8", "1"),
+        *("0", "2", "4", "6"),
+    ]
+    assert labels([(1, 3.0), (2000, 40.0)], log_x=True) == [
+        *("2", "5", "10", "20", "50"),
+        *("1", "10", "100", "1,000"),
+    ]
+    assert labels([(5, 2e-5), (6, 1.0)])[:3] == ["10⁻⁵", "10⁻⁴", "10⁻³"]
+    assert labels([(0, -3.0), (1, 3.0)], log_y=False)[:4] == ["−4", "−2", "0", "2"]
+
+
+def test_a_curve_leaves_out_what_its_axes_cannot_show() -> None:
+    points = [(0, 1.0), (1, 0.0), (2, np.inf), (3, 4.0)]
+    both = show.curves({"line": ("forward", points)}, "x", "y")
+    assert "from 1 to 4" in both.text
+    assert both.html.count("<circle") == 2
+    assert "least 0 at 1" in show.curves({"line": ("pink", points)}, "x", "y", log_y=False).text
+    level = show.curves({"line": ("neutral", [(0, 2.0), (1, 2.0)])}, "x", "y")
+    assert is_well_formed(level)
+
+
+def test_sizes_along_depth_are_those_of_each_block(model: GPT, batch: Batch) -> None:
+    _, cache = model.loss(batch)
+    activations, gradients = show.sizes_along_depth(model, batch)
+    assert len(activations) == len(gradients) == 3
+    x, _ = model.token_embedding(batch.inputs)
+    x, _ = model.positions(x)
+    for block, activation in zip(model.blocks, activations, strict=True):
+        x, _ = block(x, causal=True)
+        assert activation == pytest.approx(np.sqrt(np.mean(x**2)))
+    (dlogits,) = ops.cross_entropy_backward(1.0, cache.cross_entropy)
+    dx, _, _ = ops.linear_backward(dlogits, cache.logits)
+    dx = model.norm.backward(dx, cache.norm)
+    assert gradients[-1] == pytest.approx(np.sqrt(np.mean(dx**2)))

@@ -6,6 +6,10 @@ import pytest
 from minitransformer import ops
 from minitransformer.backend import forget, use_backend
 from minitransformer.errors import InputError
+from minitransformer.optim import SGD
+from minitransformer.schedules import warmup_cosine
+from minitransformer.testing import MODELS
+from minitransformer.training import train
 
 RELU = """\
 import numpy as np
@@ -64,3 +68,29 @@ def test_a_file_that_cannot_be_run_is_an_error(answers):
         use_backend("student"),
     ):
         pass
+
+
+TRAINING = """\
+def clip_grad_norm(grads, longest):
+    return 7.0
+
+def warmup_cosine(s, top, ramp, end, low=0.0):
+    return 0.5
+
+def sgd_step(p, g, v, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    p[...] = lr
+
+def pre_norm_block_backward(block, dout, memory):
+    return dout * 0
+"""
+
+
+def test_training_uses_what_surrounds_the_ops(answers):
+    (answers / "training.py").write_text(TRAINING, encoding="utf-8")
+    model, batch = MODELS["GPT"]()
+    optimizer = SGD(model.parameters(), lr=0.0)
+    with use_backend("student"):
+        (step,) = train(model, optimizer, lambda i: batch, lambda i: warmup_cosine(i, 1, 2, 9), 1)
+    assert (step.gradient_norm, step.learning_rate) == (7.0, 0.5)
+    assert all((parameter.data == 0.5).all() for parameter in model.parameters())
+    assert not any(parameter.grad.any() for parameter in model.blocks[0].parameters())

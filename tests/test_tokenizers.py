@@ -78,7 +78,7 @@ def test_cut_off_file_is_refused(tokenizer, data, tmp_path_factory):
     ("document", "message"),
     [
         ([], "not a tokenizer of minitransformer"),
-        ({"version": "1.0", "model": {"type": "BPE"}}, "not a tokenizer of minitransformer"),
+        ({"version": "1.0", "model": {"type": "BPE"}}, "damaged: KeyError: 'vocab'"),
         ({"type": ["char"], "version": 1}, "not a tokenizer of minitransformer"),
         ({"type": "unigram", "version": 1}, r"not a tokenizer.*\['bpe', 'char'\]"),
         ({"type": "char", "version": 2, "characters": "ab"}, "version 2.*reads version 1.*Update"),

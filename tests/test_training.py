@@ -26,8 +26,8 @@ class Bowl(Module):
         self.rngs.append(rng)
         return (self.place.data**2).sum() / 2, None
 
-    def backward(self, cache):
-        self.place.grad += self.place.data
+    def backward(self, cache, dloss=1.0):
+        self.place.grad += dloss * self.place.data
 
 
 def descend(model, steps, schedule=lambda i: 0.1, batches=lambda i: BATCH, **options):
@@ -190,7 +190,7 @@ def test_the_step_and_the_first_parameter_are_named(bad):
 
 def test_a_broken_gradient_is_found_though_the_loss_is_fine():
     class Cliff(Bowl):
-        def backward(self, cache):
+        def backward(self, cache, dloss=1.0):
             self.place.grad[1] += math.inf
 
     model = Cliff(1.0, 2.0)
@@ -220,3 +220,23 @@ def test_the_caller_keeps_its_own_floating_point_errors():
     with np.errstate(all="raise"):
         for _ in descend(Bowl(1.0), 2):
             assert set(np.geterr().values()) == {"raise"}
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(parts):
+    rng = np.random.default_rng(0)
+    targets = rng.integers(7, size=(5, 5))
+    targets[0, :4] = targets[3] = -100  # so that parts weigh unequally, and one may not at all
+    batch = Batch(rng.integers(7, size=(5, 5)), targets)
+
+    def after(accumulate):
+        config = GPTConfig(7, context=5, layers=2, heads=2, width=8)
+        model = GPT(config, dtype=np.float64)
+        optimizer = SGD(model.parameters(), lr=0.0)
+        steps = train(model, optimizer, lambda i: batch, lambda i: 0.1, 3, accumulate=accumulate)
+        return [step.loss for step in steps], model.parameters()[0].flat
+
+    (whole_losses, whole), (losses, flat) = after(1), after(parts)
+    np.testing.assert_allclose(losses, whole_losses, rtol=1e-12)
+    np.testing.assert_allclose(flat.grad, whole.grad, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(flat.data, whole.data, rtol=1e-12, atol=1e-12)

@@ -298,6 +298,24 @@ def test_activations_are_gates(data, shape):
         near(op(x)[0] - op(-x)[0], x)
 
 
+@always(st.data(), shapes())
+def test_tanh_is_odd_and_a_stretched_sigmoid(data, shape):
+    x = data.draw(arrays(shape, size=3.0))
+    y, _ = ops.tanh_forward(x)
+    near(ops.tanh_forward(-x)[0], -y)
+    near(x * (1.0 + ops.tanh_forward(0.5 * x)[0]) / 2.0, ops.silu_forward(x)[0])
+
+
+@always(st.data(), shapes())
+def test_swiglu_is_silu_times_what_it_gates(data, shape):
+    gate, up = data.draw(arrays(shape, size=3.0)), data.draw(arrays(shape))
+    y, cache = ops.swiglu_forward(gate, up)
+    near(y, ops.silu_forward(gate)[0] * up)
+    dgate, dup = ops.swiglu_backward(up, cache)
+    near(dup, y)
+    near(dgate, ops.silu_backward(up * up, ops.silu_forward(gate)[1])[0])
+
+
 def test_the_slope_of_relu_at_zero_is_zero():
     _, cache = ops.relu_forward(np.array([-1.0, 0.0, 1.0]))
     np.testing.assert_array_equal(ops.relu_backward(np.ones(3), cache)[0], [0.0, 0.0, 1.0])

@@ -736,4 +736,92 @@ WRONG: dict[str, tuple[str, set[str], str]] = {
         "    y[..., a] = x[..., a] * cos + x[..., b] * sin\n"
         "    y[..., b] = x[..., b] * cos - x[..., a] * sin\n    return y, None\n",
     ),
+    "sum begins with the first": (
+        "average_gradients",
+        {"first_gradient_counted_twice"},
+        "def average_gradients(gradients, counts):\n    total = gradients[0].copy()\n"
+        "    for g, n in zip(gradients, counts):\n        total += g * float(n)\n"
+        "    return total / float(max(sum(counts), 1))\n",
+    ),
+    "sum grows with the maximum": (
+        "softmax_online",
+        {"online_weights_grow"},
+        """
+from numba import njit
+@njit
+def softmax_online(x):
+    y = np.zeros_like(x)
+    for t in range(x.shape[0]):
+        m, s = -np.inf, 0.0
+        for j in range(x.shape[1]):
+            if x[t, j] > m:
+                s = s * np.exp(x[t, j] - m) + 1.0 if m > -np.inf else 1.0
+                m = x[t, j]
+            elif x[t, j] > -np.inf:
+                s += np.exp(x[t, j] - m)
+        if s > 0.0:
+            for j in range(x.shape[1]):
+                y[t, j] = np.exp(x[t, j] - m) / s
+    return y
+""",
+    ),
+    "keys into values": (
+        "kv_append",
+        {"kv_keys_into_values"},
+        "def kv_append(keys, values, at, k, v):\n    n = at + k.shape[2]\n    keys[:, :, at:n] = k\n"
+        "    values[:, :, at:n] = k\n    return keys[:, :, :n], values[:, :, :n]\n",
+    ),
+    "text overwritten": (
+        "mask_tokens",
+        {"input_overwritten"},
+        """
+def mask_tokens(ids, chosen, action, random_ids, mask_id):
+    targets = np.where(chosen, ids, -100)
+    ids[chosen & (action < 8)] = mask_id
+    ids[chosen & (action == 8)] = random_ids[chosen & (action == 8)]
+    return ids, targets
+""",
+    ),
+    "merges overlap": (
+        "bpe_merge",
+        {"bpe_merge_overlapping"},
+        """
+def bpe_merge(ids, pair, new_id):
+    begins = [tuple(ids[i : i + 2]) == tuple(pair) for i in range(len(ids))]
+    out = []
+    for i, token in enumerate(ids):
+        if begins[i]:
+            out.append(new_id)
+        elif i == 0 or not begins[i - 1]:
+            out.append(token)
+    return out
+""",
+    ),
+    "one block of threads": (
+        "vector_add",
+        {"never_written", "block_forgotten"},
+        """
+from numba import cuda
+@cuda.jit
+def add(a, b, y):
+    i = cuda.threadIdx.x
+    if i < y.size:
+        y[i] = a[i] + b[i]
+def vector_add(a, b):
+    y = cuda.device_array(a.shape, a.dtype)
+    add[(a.size + 7) // 8, 8](cuda.to_device(a), cuda.to_device(b), y)
+    return y.copy_to_host()
+""",
+    ),
+    "backward alone raises": (
+        "rms_norm_backward",
+        {"unknown_name"},
+        """
+def rms_norm_forward(x, gamma, eps=1e-6):
+    r = 1 / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+    return (gamma * x * r).astype(x.dtype), r
+def rms_norm_backward(dy, r):
+    return dy * r, gamma
+""",
+    ),
 }

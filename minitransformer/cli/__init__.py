@@ -7,10 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from minitransformer.errors import InputError, NonFiniteError
+from minitransformer.launch import share_cores
 
 COMMANDS = {
     "train": "train a GPT on your text, or on English that Python ships",
+    "rates": "find a learning rate before training",
     "generate": "continue a prompt with a trained model",
+    "eval": "measure a trained model, with confidence intervals",
+    "compare": "put trained models side by side: one table, one picture",
     "gradcheck": "prove every gradient by finite differences",
     "doctor": "look at this machine and say how to mend what is missing",
     "exercises": "write the functions yourself, and learn what is wrong with them",
@@ -48,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character
+    share_cores()
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()

@@ -1,14 +1,16 @@
 """``minitransformer gradcheck``."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
 from minitransformer.backend import backends, get_backend
 from minitransformer.cli.flags import parse
 from minitransformer.errors import InputError
-from minitransformer.testing import Row, check_all, checkable
+from minitransformer.testing import MODELS, Row, check_all, checkable
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,14 @@ class GradcheckConfig:
     --------
       minitransformer gradcheck
       minitransformer gradcheck --only attention softmax --seed 7
+      minitransformer gradcheck --models
       minitransformer gradcheck --backends numpy numba
     """
 
     only: tuple[str, ...] = field(default_factory=lambda: tuple(checkable()))
     """Names of ops, functions and models to check."""
+    models: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Check all models, and nothing else."""
     backends: tuple[str, ...] = field(default_factory=lambda: (get_backend(),))
     """Whose kernels to check; by default MINITRANSFORMER_BACKEND's, or else the textbook's."""
     seed: int = 0
@@ -38,11 +43,12 @@ def main(arguments: list[str]) -> int:
     config = parse(GradcheckConfig, "gradcheck", arguments)
     _require_known("only", config.only, checkable())
     _require_known("backends", config.backends, backends())
+    names = tuple(MODELS) if config.models else config.only
     console = Console(highlight=False)
     rows: list[Row] = []
     with console.status("checking") as status:
         for backend in config.backends:
-            for row in check_all(config.only, backend, config.seed):
+            for row in check_all(names, backend, config.seed):
                 status.update(f"checked {row.name}, {backend}, {row.dtype}")
                 rows.append(row)
     _print(console, rows)

@@ -1,6 +1,5 @@
 """What a training run says at its beginning and at its end."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +7,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from minitransformer.data import unigram_entropy
-from minitransformer.evaluation import Surprise, surprise
+from minitransformer.cli.metrics import metrics_table
+from minitransformer.evaluation import Surprise, measures, surprise
 from minitransformer.files import atomic_write
-from minitransformer.generation import stream
+from minitransformer.launch import cores, local_ranks, share_cores
 from minitransformer.records import Record
 from minitransformer.runs import Run
+from minitransformer.tasks import TextTask
 
 TRAINING_COLOUR, VALIDATION_COLOUR = "#56b4e9", "#d55e00"  # safe for the colour-blind
 SMOOTHING = 0.95
@@ -22,41 +22,41 @@ SMOOTHING = 0.95
 def introduction(run: Run) -> str:
     """What is about to be trained, on what."""
     c = run.config
-    source = ", ".join(map(str, c.data)) or "pydoc_data.topics, the English that Python ships"
-    unit = "characters" if c.tokenizer == "char" else "byte-pair tokens"
+    described = run.task.describe().replace("\n", "\n       ")
     return (
-        f"text   {source}\n"
-        f"       {len(run.tokens):,} {unit}, {run.tokenizer.vocab_size:,} different\n"
-        f"model  GPT: {c.layers} layers, {c.heads} heads, width {c.width}, context {c.context}; "
-        f"{run.model.parameter_count():,} parameters, backend {c.backend}\n"
-        f"run    {run.folder}"
+        f"{c.task:<6} {described}\n"
+        f"model  {c.architecture}: {c.layers} layers, {c.heads} heads, width {c.width}, context "
+        f"{c.context}; {run.model.parameter_count():,} parameters, backend {c.backend}\n"
+        f"run    {run.folder}" + _ranks(run.comm.size)
     )
 
 
-def sample(run: Run, length: int) -> str:
-    """Text that the model makes of the first tokens of the validation text."""
-    prompt = run.validation_tokens[: run.config.context // 4].tolist()
-    ids = stream(run.model, prompt, max_new_tokens=length, do_sample=True, temperature=0.8)
-    return run.tokenizer.decode([*prompt, *ids])
+def _ranks(size: int) -> str:
+    if size == 1:
+        return ""
+    threads = f"{share_cores()} of {cores()} cores each"
+    return f"\nranks  {size}, {local_ranks()} of them on this machine with {threads}"
 
 
 def summary(run: Run, validation_loss: float) -> Table:
-    """What was learned, in numbers, beside what chance and letter frequencies know."""
-    tokens = len(run.validation_tokens)
-    characters = len(run.tokenizer.decode(run.validation_tokens.tolist()))
-    unit = "character" if run.config.tokenizer == "char" else "token"
-    known = baselines(run)
-    rows = {
-        f"every {unit} equally likely (ln V)": known["ln V"],
-        f"frequency of each {unit} (unigram entropy)": known["unigram entropy"],
-        "this model, on validation text": validation_loss,
-    }
+    """What was learned, in numbers: the task's metrics, or how well text is predicted."""
+    task = run.task
+    if isinstance(task, TextTask):
+        return _text_summary(task, validation_loss)
+    outcomes = task.outcomes(run.model)
+    return metrics_table(measures(outcomes), len(outcomes))
+
+
+def _text_summary(task: TextTask, validation_loss: float) -> Table:
+    rows = {**task.levels(), "this model, on validation text": validation_loss}
+    unit = "character" if task.config.tokenizer == "char" else "token"
     per_token = [] if unit == "character" else [f"nats/{unit}", f"bits/{unit}"]
     table = Table("what is known", *per_token, "nats/character", "bits/character")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, nats in rows.items():
-        table.add_row(name, *_figures(surprise(nats, tokens, characters), bool(per_token)))
+        known = surprise(nats, len(task.validation_tokens), task.validation_characters)
+        table.add_row(name, *_figures(known, bool(per_token)))
     return table
 
 
@@ -71,14 +71,6 @@ def _figures(known: Surprise, per_token: bool) -> Iterator[str]:
 def print_table(table: Table) -> None:
     """Print as wide as the table needs, also where the terminal's width is unknown."""
     Console(width=None if Console().is_terminal else 120, highlight=False).print(table)
-
-
-def baselines(run: Run) -> dict[str, float]:
-    """What is known without a model, in nats per token."""
-    return {
-        "ln V": math.log(run.tokenizer.vocab_size),
-        "unigram entropy": unigram_entropy(run.tokens),
-    }
 
 
 def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> None:
@@ -100,7 +92,7 @@ def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> 
     if training:
         steps, losses = zip(*training, strict=True)
         axes.plot(steps, losses, color=TRAINING_COLOUR, alpha=0.3, linewidth=0.8)
-        axes.plot(steps, _smoothed(losses), color=TRAINING_COLOUR, label="training, running mean")
+        axes.plot(steps, smoothed(losses), color=TRAINING_COLOUR, label="training, running mean")
     if validation:
         steps, losses = zip(*validation, strict=True)
         axes.plot(steps, losses, "o-", color=VALIDATION_COLOUR, markersize=4, label="validation")
@@ -108,7 +100,7 @@ def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> 
         axes.axhline(nats, color="grey", linestyle=":", linewidth=1.0)
         across = axes.get_yaxis_transform()
         axes.text(0.99, nats, name, color="grey", ha="right", va="bottom", transform=across)
-    axes.set(xlabel="step", ylabel="loss (nats per token)")
+    axes.set(xlabel="step", ylabel="loss (nats)")
     axes.grid(alpha=0.25)
     axes.margins(y=0.08)
     if training or validation:
@@ -117,7 +109,7 @@ def plot_losses(metrics: list[Record], levels: dict[str, float], path: Path) -> 
         figure.savefig(file, format="png", dpi=144)
 
 
-def _smoothed(values: tuple[float, ...]) -> list[float]:
+def smoothed(values: tuple[float, ...]) -> list[float]:
     """Exponential running mean, corrected for its start as Adam's is."""
     mean, weight, smooth = 0.0, 0.0, []
     for value in values:

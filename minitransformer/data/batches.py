@@ -1,20 +1,17 @@
-"""Batches: windows of a text, drawn at random to train, laid end to end to measure.
+"""Batches: what one training step reads, and what it is asked for.
 
-Nothing here has a state. What is drawn depends on a seed and on the index of the training step
-alone, so that a run that was stopped goes on with the very batches that it would have seen.
+Every batch has ``inputs`` and ``targets``. A model's loss is the mean over the targets that are
+kept, so batches are put together, and cut apart, by weighing each with its number of targets.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minitransformer.data.tokens import Tokens
-from minitransformer.errors import InputError
-
-STREAM = 0xDA7A
-"""Keeps these random numbers apart from others drawn with the same seed and step."""
+IGNORE = -100
+"""Target of a position that is not asked for, as in `ops.cross_entropy_forward`."""
 
 
 class Batch(NamedTuple):
@@ -25,105 +22,96 @@ class Batch(NamedTuple):
     inputs : (B, T) int64
         Windows of the text.
     targets : (B, T) int64
-        The same windows, one token later.
+        The same windows, one token later; `IGNORE` where nothing is asked.
+    mask : (B, 1, T, T) bool, optional
+        True = may attend, instead of the causal mask.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
+    mask: NDArray[np.bool_] | None = None
 
 
-def batch_offsets(length: int, batch: int, context: int, seed: int, step: int) -> NDArray[np.int64]:
-    """Draw where the windows of one training step begin.
+class EncoderBatch(NamedTuple):
+    """What an encoder learns from: sequences of unequal length, padded behind their end.
+
+    Attributes
+    ----------
+    inputs : (B, T) int64
+        The sequences; what stands in the padding is never looked at.
+    lengths : (B,) int64
+        Tokens of each, from 1 to T.
+    targets : (B, T) or (B, ...) of what the model is asked for
+        Hidden tokens or labels (B, T), `IGNORE` where nothing is asked; classes or numbers (B,);
+        first and last token of an answer (B, 2).
+    segments : (B, T) int64, optional
+        0 in the first text, 1 in the second.
+    """
+
+    inputs: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    targets: NDArray[np.int64] | NDArray[np.floating]
+    segments: NDArray[np.int64] | None = None
+
+
+class PairBatch(NamedTuple):
+    """What an encoder-decoder learns from: a source, and a target that is told one token later.
+
+    Attributes
+    ----------
+    sources : (B, S) int64
+        What the encoder reads, padded behind the end.
+    source_lengths : (B,) int64
+        Tokens of each source, from 1 to S.
+    inputs : (B, T) int64
+        What the decoder reads: a start token, then the target; padded behind the end.
+    targets : (B, T) int64
+        What it is asked for: the target, then an end token, then `IGNORE`.
+    """
+
+    sources: NDArray[np.int64]
+    source_lengths: NDArray[np.int64]
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+
+AnyBatch: TypeAlias = Batch | EncoderBatch | PairBatch
+B = TypeVar("B", bound=AnyBatch)
+
+
+def count_targets(batch: AnyBatch) -> int:
+    """Number of targets that are kept: what the batch's loss is the mean over."""
+    return int(np.count_nonzero(batch.targets != IGNORE))
+
+
+def split_batch(batch: B, parts: int) -> list[B]:
+    """Cut a batch into smaller ones, row by row; no part is empty.
 
     Parameters
     ----------
-    length : int
-        Number of tokens of the text.
-    batch, context : int
-        Number of windows, and tokens in each, B and T.
-    seed, step : int
-        The same two numbers always give the same windows.
+    batch
+        Any batch of B rows.
+    parts
+        Number of parts, 1 or more; with fewer rows than parts there is one row each.
 
     Returns
     -------
-    (B,) int64
-        Uniform over every window that fits, its last target included. Data-parallel workers
-        draw this plan for their common batch and each take a slice.
+    list of batches
+        Of nearly equal size, in the order of the rows. With ``count_targets`` as weights, the
+        mean of their losses and of their gradients is that of the whole batch.
 
     Raises
     ------
-    InputError
-        If the text is shorter than one window.
+    ValueError
+        If ``parts`` is below 1.
     """
-    _check_length(length, context)
-    return np.random.default_rng([STREAM, seed, step]).integers(length - context, size=batch)
-
-
-def batch_at(tokens: Tokens, offsets: NDArray[np.int64], context: int) -> Batch:
-    """Cut out the windows that begin at the offsets.
-
-    Parameters
-    ----------
-    tokens : (N,) integers
-        The text, in memory or mapped.
-    offsets : (B,) int64
-        Where the windows begin, at most N - T - 1.
-    context : int
-        Tokens in a window, T.
-
-    Returns
-    -------
-    Batch
-        Inputs and targets, (B, T) each.
-    """
-    places = offsets[:, None] + np.arange(context)
-    return Batch(tokens[places].astype(np.int64), tokens[places + 1].astype(np.int64))
-
-
-def sample_batch(tokens: Tokens, batch: int, context: int, seed: int, step: int) -> Batch:
-    """Draw the batch of one training step: random windows of the text.
-
-    See `batch_offsets` for the arguments and errors, `batch_at` for the result.
-    """
-    return batch_at(tokens, batch_offsets(len(tokens), batch, context, seed, step), context)
-
-
-def validation_batches(
-    tokens: Tokens, batch: int, context: int, limit: int | None = None
-) -> Iterator[Batch]:
-    """Lay windows end to end over a text, so that each token is predicted once.
-
-    Parameters
-    ----------
-    tokens : (N,) integers
-        The text to measure on.
-    batch, context : int
-        Windows in a batch, and tokens in each, B and T.
-    limit : int, optional
-        Batches at most; their windows are then spread evenly over the text.
-
-    Returns
-    -------
-    iterator of Batch
-        (B, T); the last batch may have fewer windows, so weigh each by its size. The first token
-        and a rest shorter than a window are not predicted.
-
-    Raises
-    ------
-    InputError
-        If the text is shorter than one window.
-    """
-    _check_length(len(tokens), context)
-    windows = (len(tokens) - 1) // context
-    kept = windows if limit is None else min(windows, limit * batch)
-    offsets = np.arange(kept) * windows // kept * context
-    starts = range(0, kept, batch)
-    return (batch_at(tokens, offsets[start : start + batch], context) for start in starts)
-
-
-def _check_length(length: int, context: int) -> None:
-    if length <= context:
-        raise InputError(
-            f"the text has {length} tokens, but a context of {context} needs at least "
-            f"{context + 1}. Give a longer text or a smaller context."
-        )
+    if parts < 1:
+        raise ValueError(f"split_batch: parts is {parts}, expected 1 or more")
+    rows = len(batch.inputs)
+    borders = np.linspace(0, rows, min(parts, rows) + 1).astype(int)
+    arrays = {name: array for name, array in batch._asdict().items() if array is not None}
+    cut = [
+        batch._replace(**{name: array[start:stop] for name, array in arrays.items()})
+        for start, stop in pairwise(borders)
+    ]
+    return cast(list[B], cut)

@@ -7,10 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
+from minitransformer.data.batches import IGNORE
 from minitransformer.errors import InputError
-
-IGNORE = -100
-"""Target of a position that is not asked for, as in `ops.cross_entropy_forward`."""
 
 
 class MaskedTokens(NamedTuple):
@@ -89,6 +87,8 @@ def draw_masked_tokens(
     vocab_size: int,
     probability: float = 0.15,
     special_ids: Collection[int] = (),
+    words: Integer[np.ndarray, "*leading T"] | None = None,
+    span_length: float = 1.0,
 ) -> MaskedTokens:
     """Choose tokens at random and corrupt them by `mask_tokens`.
 
@@ -98,23 +98,54 @@ def draw_masked_tokens(
         The text.
     rng : Generator
         Draws, each in the shape of ids, first which tokens are chosen, then what is done to them,
-        then the ids that they are exchanged for.
+        then the ids that they are exchanged for; before all that, where spans end, if there are
+        any.
     mask_id, vocab_size : int
         What hides a token, and the number of ids to exchange it for.
     probability : float
         Of each token to be chosen.
     special_ids : collection of int
         Separators, padding and the like, which are never chosen.
+    words : (..., T), optional
+        Number of the word that each token belongs to. Words are chosen as a whole, so that no
+        token can be guessed from the rest of its word.
+    span_length : float
+        Mean length of the spans that are chosen as a whole; 1 is token by token.
 
     Raises
     ------
     InputError
-        If the probability is not in [0, 1].
+        If the probability is not in [0, 1], the span length below 1, or there are spans and words.
+    ValueError
+        If the shapes of ids and words differ.
+
+    References
+    ----------
+    Joshi et al. (2019), SpanBERT, arXiv:1907.10529.
     """
     if not 0 <= probability <= 1:
         raise InputError(f"probability is {probability}, expected 0 <= probability <= 1")
-    chosen = rng.random(ids.shape) < probability
+    if not span_length >= 1 or (span_length > 1 and words is not None):
+        raise InputError(f"span_length is {span_length}, expected 1 or more, and 1 with words")
+    if span_length > 1:
+        words = np.cumsum(rng.random(ids.shape) < 1 / span_length, axis=-1)
+    draws = rng.random(ids.shape)
+    if words is not None:
+        draws = np.take_along_axis(draws, _first_tokens(ids, words), axis=-1)
+    chosen = draws < probability
     action = rng.integers(10, size=ids.shape)
     random_ids = rng.integers(vocab_size, size=ids.shape)
     ordinary = np.isin(ids, list(special_ids), invert=True)
     return mask_tokens(ids, chosen & ordinary, action, random_ids, mask_id)
+
+
+def _first_tokens(
+    ids: Integer[np.ndarray, "*leading T"], words: Integer[np.ndarray, "*leading T"]
+) -> NDArray[np.int64]:
+    """For each token the place where its word begins, which draws for the whole word."""
+    if words.shape != ids.shape:
+        raise ValueError(
+            f"draw_masked_tokens: words has shape {words.shape}, expected {ids.shape}, that of ids"
+        )
+    begins = np.diff(words, axis=-1, prepend=words[..., :1] - 1) != 0
+    return np.maximum.accumulate(np.where(begins, np.arange(ids.shape[-1]), 0), axis=-1)

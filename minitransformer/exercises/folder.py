@@ -29,8 +29,8 @@ another:
     minitransformer exercises hint {first}
 
 Units can be done in any order: what you have not written yet is done by the library. And when one
-of the GPT's own parts is right (embedding, linear, layer norm, GELU, attention, heads,
-cross-entropy, AdamW), train it on your code, from within this folder:
+of the GPT's own parts is right (embedding, linear, layer norm, GELU, attention, heads, blocks,
+cross-entropy, AdamW, clipping, schedule), train it on your code, from within this folder:
 
     minitransformer train --backend student
 

@@ -1,32 +1,26 @@
-"""Token by token: a model reads what there is, one token is chosen, and the model reads that."""
+"""From a prompt to what follows it: the whole at once, or token by token."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from minitransformer.errors import InputError
+from minitransformer.generation.beam_decoding import Beams, beam_decode
+from minitransformer.generation.continuation import Continuation
+from minitransformer.generation.reading import LanguageModel, Reader
+from minitransformer.generation.requests import (
+    Prompts,
+    checked_ids,
+    checked_prompts,
+    checked_stops,
+    require_at_least,
+)
 from minitransformer.generation.sampling import Sampling
-
-EMPTY_PROMPT = "the prompt is empty, expected at least one token to continue"
-
-
-class LanguageModel(Protocol):
-    """What generation asks of a model."""
-
-    @property
-    def config(self) -> Any:
-        """With at least ``vocab_size`` and ``context``."""
-
-    def new_kv(self, batch: int) -> Any:
-        """Empty memory for keys and values, whose ``length`` says how many tokens it holds."""
-
-    def __call__(self, ids: np.ndarray, *, kv: Any = None) -> tuple[np.ndarray, Any]:
-        """Logits (B, T, V) for ids (B, T), which follow those that ``kv`` holds; and a cache."""
+from minitransformer.generation.writing import Draft, write, write_all
 
 
 def stream(
-    model: LanguageModel,
+    model: LanguageModel | Any,
     prompt: Sequence[int] | np.ndarray,
     *,
     max_new_tokens: int,
@@ -34,78 +28,95 @@ def stream(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
     repetition_penalty: float = 1.0,
-    eos_id: int | None = None,
+    no_repeat_ngram_size: int = 0,
+    eos_id: int | Sequence[int] | None = None,
+    stop: Sequence[Sequence[int]] = (),
     seed: int = 0,
 ) -> Iterator[int]:
-    """Continue one prompt, token by token.
+    """Continue one prompt, token by token: what :func:`generate` returns, as it is written.
 
     Parameters
     ----------
-    model
-        Reads each token once: the keys and values of earlier ones are kept.
     prompt
         Token ids, at least one.
-    max_new_tokens
-        Number of tokens after which generation ends at the latest.
-    do_sample, temperature, top_k, top_p, repetition_penalty
-        As in :class:`Sampling`.
-    eos_id
-        Token that ends the text; it is not yielded.
-    seed
-        Tokens drawn with equal seeds are equal.
+    model, max_new_tokens, eos_id, stop, seed, ...
+        As for :func:`generate`.
 
     Yields
     ------
     int
-        Ids of new tokens, each as soon as it is chosen.
+        Ids of new tokens, each as soon as it is chosen; one that may belong to a stop is held back
+        until it is known that it does not.
 
     Raises
     ------
-    InputError
-        If the prompt is empty.
-    IndexError
-        If the prompt holds an id outside the vocabulary.
-    ValueError
-        If another argument is out of range.
-
-    Notes
-    -----
-    When prompt and new tokens outgrow the model's context, the window slides: the oldest tokens are
-    dropped, one per new token. Learned positions belong to places in the window, which move with
-    it, so that from then on the whole window is read again for every token.
+    InputError, IndexError, ValueError
+        As :func:`generate`, before anything is computed.
     """
-    sampling = Sampling(do_sample, temperature, top_k, top_p, repetition_penalty)
-    _require_at_least(0, max_new_tokens=max_new_tokens, seed=seed)
-    ids = _checked_ids(prompt, model.config.vocab_size)
-    rng = np.random.default_rng([seed, 0])
-    return _continuation(model, ids, sampling, max_new_tokens, eos_id, rng)
+    sampling = Sampling(
+        do_sample, temperature, top_k, top_p, min_p, repetition_penalty, no_repeat_ngram_size
+    )
+    require_at_least(0, max_new_tokens=max_new_tokens, seed=seed)
+    ids = checked_ids(prompt, model.config.vocab_size)
+    draft = Draft(0, np.random.default_rng([seed, 0]), checked_stops(model.config, eos_id, stop))
+    return _stream(model, ids, draft, sampling, max_new_tokens)
+
+
+def _stream(
+    model: Any, prompt: list[int], draft: Draft, sampling: Sampling, limit: int
+) -> Iterator[int]:
+    passed_on = 0
+    for _ in write(Reader(model, [prompt]), [draft], sampling, limit):
+        yield from draft.tokens[passed_on : draft.certain]
+        passed_on = draft.certain
+    yield from draft.tokens[passed_on:]
 
 
 def generate(
-    model: LanguageModel,
-    prompts: Sequence[int] | Sequence[Sequence[int]] | np.ndarray,
+    model: LanguageModel | Any,
+    prompts: Prompts,
     *,
     max_new_tokens: int,
     do_sample: bool = False,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
     repetition_penalty: float = 1.0,
+    no_repeat_ngram_size: int = 0,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    early_stopping: bool | Literal["never"] = False,
     num_return_sequences: int = 1,
-    eos_id: int | None = None,
+    eos_id: int | Sequence[int] | None = None,
+    stop: Sequence[Sequence[int]] = (),
     seed: int = 0,
-) -> list[list[int]]:
+) -> list[Continuation]:
     """Continue one prompt or several, each as often as asked for.
 
     Parameters
     ----------
-    model, max_new_tokens, do_sample, temperature, top_k, top_p, repetition_penalty, eos_id
-        As in :func:`stream`.
+    model
+        A language model; or an encoder-decoder, whose prompts are the sources: it writes what its
+        decoder says about them.
     prompts
-        Token ids of one prompt, or a list of prompts.
+        Token ids of one prompt, or a list of prompts. Each gives what it gives alone.
+    max_new_tokens
+        Number of tokens after which generation ends at the latest, the end token included.
+    do_sample, temperature, top_k, top_p, min_p, repetition_penalty, no_repeat_ngram_size
+        How the next token is chosen, see :class:`Sampling`. Tokens seen are those of the prompt
+        and the new ones; those of an encoder-decoder, what its decoder has read.
+    num_beams, length_penalty, early_stopping
+        Beam search, see :class:`Beams`; one beam is none.
     num_return_sequences
-        Continuations of each prompt.
+        Continuations of each prompt; with beams, the best so many.
+    eos_id
+        Token that ends the text and is left out, or several such tokens; None: the model's own,
+        ``model.config.eos_id`` or ``end_id``, if it has one. ``()``: there is none.
+    stop
+        Runs of tokens that end the text as well, and are left out.
     seed
         Sequence i of every prompt is drawn from a random stream of its own, given by (seed, i): a
         prompt's continuations do not depend on the other prompts.
@@ -113,75 +124,59 @@ def generate(
     Returns
     -------
     list of lists of ids
-        The new tokens without the end token, one list for each prompt and sequence: all sequences
-        of the first prompt, then those of the second.
+        The new tokens, one list for each prompt and sequence: all sequences of the first prompt,
+        then those of the second. Each is a :class:`Continuation`, which also
+        says whether it was finished, whether the window slid, and what a beam scored.
 
     Raises
     ------
     InputError
-        If there is no prompt, or an empty one.
+        If there is no prompt, or an empty one, or a stop is not a list of ids.
     IndexError
         If a prompt holds an id outside the vocabulary.
     ValueError
-        If another argument is out of range.
+        If another argument is out of range, or the model finds no token possible.
+
+    Notes
+    -----
+    When prompt and new tokens outgrow the model's context, the window slides: the oldest tokens are
+    dropped, one per new token. Positions belong to places in the window, which move with it, so
+    that from then on the whole window is read again for every token.
+
+    Of each beam in turn, the most likely ``2 num_beams`` continuations are candidates, where there
+    is one end token; those that end are finished if they are among the first ``num_beams``, and the
+    best that do not end are the next beams. At ``max_new_tokens`` unfinished beams compete too.
+
+    References
+    ----------
+    Wolf et al. (2020), Transformers: State-of-the-Art Natural Language Processing, section 3,
+    whose ``generate`` has the same arguments.
     """
-    sampling = Sampling(do_sample, temperature, top_k, top_p, repetition_penalty)
-    _require_at_least(0, max_new_tokens=max_new_tokens, seed=seed)
-    _require_at_least(1, num_return_sequences=num_return_sequences)
-    checked = [_checked_ids(ids, model.config.vocab_size) for ids in _as_several(prompts)]
-    return [
-        list(_continuation(model, ids, sampling, max_new_tokens, eos_id, rng))
-        for ids in checked
-        for rng in (np.random.default_rng([seed, i]) for i in range(num_return_sequences))
-    ]
-
-
-def _continuation(
-    model: LanguageModel,
-    prompt: Sequence[int],
-    sampling: Sampling,
-    max_new_tokens: int,
-    eos_id: int | None,
-    rng: np.random.Generator,
-) -> Iterator[int]:
-    ids = list(prompt)
-    kv = model.new_kv(1)
-    context = model.config.context
-    for _ in range(max_new_tokens):
-        fits = len(ids) <= context
-        window = ids[kv.length :] if fits else ids[-context:]
-        logits, _ = model(np.array([window]), kv=kv if fits else None)
-        token = sampling.choose(logits[0, -1], ids, rng)
-        if token == eos_id:
-            return
-        yield token
-        ids.append(token)
-
-
-def _require_at_least(least: int, **counts: int) -> None:
-    for name, count in counts.items():
-        if count < least:
-            raise ValueError(f"{name} is {count}, expected {least} or more")
-
-
-def _as_several(
-    prompts: Sequence[int] | Sequence[Sequence[int]] | np.ndarray,
-) -> Sequence[Any] | np.ndarray:
-    if len(prompts) == 0:
-        raise InputError(EMPTY_PROMPT)
-    return [prompts] if np.ndim(prompts[0]) == 0 else prompts
-
-
-def _checked_ids(prompt: Sequence[int] | np.ndarray, vocab_size: int) -> list[int]:
-    ids = np.asarray(prompt)
-    if ids.size == 0:
-        raise InputError(EMPTY_PROMPT)
-    if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-        raise InputError(f"the prompt is {prompt!r}, expected a list of token ids; encode the text")
-    wrong = np.flatnonzero((ids < 0) | (ids >= vocab_size))
-    if wrong.size:
-        raise IndexError(
-            f"the prompt's id {ids[wrong[0]]} at position {wrong[0]} is not in the vocabulary, "
-            f"expected 0 <= id < {vocab_size}; encode the prompt with the model's own tokenizer"
+    sampling = Sampling(
+        do_sample, temperature, top_k, top_p, min_p, repetition_penalty, no_repeat_ngram_size
+    )
+    beams = Beams(num_beams, length_penalty, early_stopping)
+    require_at_least(0, max_new_tokens=max_new_tokens, seed=seed)
+    require_at_least(1, num_return_sequences=num_return_sequences)
+    if 1 < num_beams < num_return_sequences:
+        raise ValueError(
+            f"num_return_sequences is {num_return_sequences} and num_beams {num_beams}, expected "
+            "at least as many beams"
         )
-    return [int(token) for token in ids]
+    stops = checked_stops(model.config, eos_id, stop)
+    checked = checked_prompts(prompts, model.config.vocab_size)
+    if num_beams == 1 or max_new_tokens == 0:
+        seeds = [(seed, i) for i in range(num_return_sequences)]
+        return write_all(Reader(model, checked), sampling, max_new_tokens, stops, seeds)
+    return [
+        continuation
+        for prompt in checked
+        for continuation in beam_decode(
+            Reader(model, [prompt]),
+            sampling,
+            beams,
+            max_new_tokens,
+            stops,
+            np.random.default_rng([seed, 0]),
+        )[:num_return_sequences]
+    ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from minitransformer.backend import op
 from minitransformer.ops.checks import require_axes, require_floats, require_integers
 
 
@@ -19,6 +20,13 @@ def probabilities(logits: Float[np.ndarray, "*leading V"]) -> Float[np.ndarray, 
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
+def log_probabilities(logits: Float[np.ndarray, "*leading V"]) -> Float[np.ndarray, "*leading V"]:
+    """Log-softmax over the last axis in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+@op(composed=True)
 def repetition_penalty(
     logits: Float[np.ndarray, "*leading V"], ids: Sequence[int] | np.ndarray, penalty: float
 ) -> Float[np.ndarray, "*leading V"]:
@@ -67,6 +75,57 @@ def repetition_penalty(
     return np.where(seen, np.where(logits < 0, logits * penalty, logits / penalty), logits)
 
 
+def no_repeat_ngram(
+    logits: Float[np.ndarray, "*leading V"], ids: Sequence[int] | np.ndarray, size: int
+) -> Float[np.ndarray, "*leading V"]:
+    """Forbid every token that would complete a run of tokens for the second time.
+
+    Parameters
+    ----------
+    logits : (..., V)
+        Scores of the next token.
+    ids : (T,) or (..., T)
+        Tokens seen so far, common to all rows or row by row.
+    size
+        Length n of the runs; 1 forbids every token seen, 0 is off.
+
+    Returns
+    -------
+    (..., V)
+        A new array.
+
+    Raises
+    ------
+    IndexError
+        If an id is not in the vocabulary.
+    ValueError
+        If the size is negative.
+
+    Notes
+    -----
+    A token x is forbidden if the last n - 1 tokens, followed by x, occur among those seen.
+
+    References
+    ----------
+    Paulus, Xiong and Socher (2017), A Deep Reinforced Model for Abstractive Summarization,
+    arXiv:1705.04304.
+    """
+    _check_logits("no_repeat_ngram", logits)
+    if size < 0:
+        raise ValueError(f"no_repeat_ngram: size is {size}, expected 0 (off) or more")
+    seen = np.asarray(ids)
+    if size == 0 or seen.shape[-1] < size:
+        return logits.copy()
+    require_integers("no_repeat_ngram", "ids", seen, logits.shape[-1])
+    seen = np.broadcast_to(seen, (*logits.shape[:-1], seen.shape[-1]))
+    runs = np.lib.stride_tricks.sliding_window_view(seen, size, axis=-1)
+    last = seen[..., None, seen.shape[-1] - (size - 1) :]
+    *rows, run = np.nonzero((runs[..., :-1] == last).all(axis=-1))
+    y = logits.copy()
+    y[(*rows, runs[(*rows, run, -1)])] = -np.inf
+    return y
+
+
 def apply_temperature(
     logits: Float[np.ndarray, "*leading V"], temperature: float
 ) -> Float[np.ndarray, "*leading V"]:
@@ -90,6 +149,7 @@ def apply_temperature(
     return logits / float(temperature)
 
 
+@op(composed=True)
 def top_k(logits: Float[np.ndarray, "*leading V"], k: int) -> Float[np.ndarray, "*leading V"]:
     """Forbid all but the k most likely tokens.
 
@@ -123,6 +183,7 @@ def top_k(logits: Float[np.ndarray, "*leading V"], k: int) -> Float[np.ndarray, 
     return np.where(logits < limit, -np.inf, logits)
 
 
+@op(composed=True)
 def top_p(logits: Float[np.ndarray, "*leading V"], p: float) -> Float[np.ndarray, "*leading V"]:
     """Forbid the unlikely tail: keep the smallest set of likely tokens that has mass p.
 
@@ -160,6 +221,40 @@ def top_p(logits: Float[np.ndarray, "*leading V"], p: float) -> Float[np.ndarray
     keep = np.empty_like(keep_sorted)
     np.put_along_axis(keep, order, keep_sorted, axis=-1)
     return np.where(keep, logits, -np.inf)
+
+
+def min_p(logits: Float[np.ndarray, "*leading V"], p: float) -> Float[np.ndarray, "*leading V"]:
+    """Forbid tokens that are less than p times as likely as the most likely one.
+
+    Parameters
+    ----------
+    logits : (..., V)
+        Scores of the next token.
+    p
+        Where the model is sure, few tokens stay; where it is not, many. 0 keeps all, 1 the most
+        likely token only, and those that tie with it.
+
+    Returns
+    -------
+    (..., V)
+        A new array.
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1].
+
+    References
+    ----------
+    Nguyen et al. (2024), Turning Up the Heat: Min-p Sampling, arXiv:2407.01082.
+    """
+    _check_logits("min_p", logits)
+    if not 0 <= p <= 1:
+        raise ValueError(f"min_p: p is {p}, expected 0 <= p <= 1")
+    if p == 0:
+        return logits.copy()
+    likely = probabilities(logits)
+    return np.where(likely < p * likely.max(axis=-1, keepdims=True), -np.inf, logits)
 
 
 def _check_logits(name: str, logits: np.ndarray) -> None:

@@ -12,8 +12,9 @@ from minitransformer.generation import processors
 class Sampling:
     """How the next token is chosen from its logits.
 
-    The logits pass the repetition penalty, then, if tokens are drawn at random, temperature, top-k
-    and top-p, in this order.
+    The logits pass the repetition penalty and the ban of n-grams, then, if tokens are drawn at
+    random, temperature, top-k, top-p and min-p, in this order. Beam search does the same to
+    log-probabilities, and does not make them add up to 1 again.
 
     Parameters
     ----------
@@ -25,8 +26,12 @@ class Sampling:
         Draw from the k most likely tokens only; 0 is off.
     top_p
         Draw from the likely tokens that together have this mass; 1 is off.
+    min_p
+        Draw from tokens that are at least this many times as likely as the best; 0 is off.
     repetition_penalty
         More than 1 discourages tokens that were seen before; 1 is off.
+    no_repeat_ngram_size
+        No run of so many tokens occurs twice; 0 is off.
 
     Raises
     ------
@@ -38,23 +43,50 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
-        self.distribution(np.zeros(1), ids=[])  # each processor rejects its argument
+        self.narrowed(self.processed(np.zeros(1), ids=[]))  # each processor rejects its argument
 
-    def distribution(self, logits: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-        """Logits (V,) of the distribution that a token is drawn from, after the tokens ``ids``."""
+    def processed(self, logits: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+        """Logits (V,) of the token that follows the tokens ``ids``, as greedy decoding ranks it."""
         logits = processors.repetition_penalty(logits, ids, self.repetition_penalty)
+        return processors.no_repeat_ngram(logits, ids, self.no_repeat_ngram_size)
+
+    def narrowed(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (V,) of the distribution to draw from, given processed ones."""
         logits = processors.apply_temperature(logits, self.temperature)
         logits = processors.top_k(logits, self.top_k)
-        return processors.top_p(logits, self.top_p)
+        logits = processors.top_p(logits, self.top_p)
+        return processors.min_p(logits, self.min_p)
 
     def choose(self, logits: np.ndarray, ids: Sequence[int], rng: np.random.Generator) -> int:
         """Choose the token that follows the tokens ``ids``."""
-        if self.do_sample:
-            return sample(self.distribution(logits, ids), rng)
-        return greedy(processors.repetition_penalty(logits, ids, self.repetition_penalty))
+        logits = self.processed(logits, ids)
+        _check_some_token("generate", logits)
+        return sample(self.narrowed(logits), rng) if self.do_sample else greedy(logits)
+
+    def beam_scores(self, logits: np.ndarray, ids: Sequence[int], keep: int) -> np.ndarray:
+        """Log-probabilities (V,) of the next token, processed as logits are, for beam search.
+
+        Parameters
+        ----------
+        logits : (V,)
+        ids
+            Tokens of the beam so far, the prompt's included.
+        keep
+            So many tokens stay possible at least when beams are drawn at random: a beam that could
+            only end would leave nothing to go on with.
+        """
+        _check_some_token("generate", logits)
+        scores = self.processed(processors.log_probabilities(logits), ids)
+        if not self.do_sample or np.isneginf(scores.max()):
+            return scores
+        narrowed = self.narrowed(scores)
+        best = processors.top_k(scores / self.temperature, keep)
+        return np.where(np.isneginf(narrowed), best, narrowed)
 
 
 def greedy(logits: np.ndarray) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitransformer import ops
-from minitransformer.data import Batch
-from minitransformer.errors import InputError
+from minitransformer.data import Batch, EncoderBatch
+from minitransformer.models.shape import check_shape
 from minitransformer.nn import (
     Dropout,
     Embedding,
@@ -22,6 +22,7 @@ from minitransformer.nn import (
     Module,
     MultiHeadAttention,
     PreNormBlock,
+    backward_through,
     flatten_parameters,
 )
 from minitransformer.nn.blocks import BlockCache
@@ -49,18 +50,26 @@ class GPTConfig:
     """Features C of each position."""
     dropout: float = 0.0
     """Probability of dropping, while training."""
+    hidden: int | None = None
+    """Features F of the feed-forward part; by default 4 times the width."""
+    eos_id: int | tuple[int, ...] | None = None
+    """Tokens that end a text, if there are any."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "layers", "heads", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if self.width % self.heads:
-            raise InputError(
-                f"width is {self.width} and heads {self.heads}, expected heads to divide width; "
-                f"try width {self.heads * max(1, round(self.width / self.heads))}"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise InputError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        check_shape(
+            vocab_size=self.vocab_size,
+            context=self.context,
+            layers=self.layers,
+            heads=self.heads,
+            width=self.width,
+            dropout=self.dropout,
+            hidden=self.features,
+        )
+
+    @property
+    def features(self) -> int:
+        """Number of features of the feed-forward part."""
+        return 4 * self.width if self.hidden is None else self.hidden
 
 
 class GPTCache(NamedTuple):
@@ -71,7 +80,7 @@ class GPTCache(NamedTuple):
     dropout: Any
     blocks: tuple[BlockCache, ...]
     norm: Any
-    logits: Any
+    logits: Any = None
     cross_entropy: Any = None
 
 
@@ -115,7 +124,7 @@ class GPT(Module):
                 LayerNorm(width, dtype=dtype),
                 FeedForward(
                     width,
-                    4 * width,
+                    config.features,
                     rng,
                     activation=Gelu("tanh"),
                     projection_std=projection_std,
@@ -128,13 +137,21 @@ class GPT(Module):
         self.norm = LayerNorm(width, dtype=dtype)
         flatten_parameters(self.parameters())
 
-    def new_kv(self, batch: int) -> KeyValues:
-        """Empty memory for generating ``batch`` sequences of at most ``context`` tokens."""
+    def new_kv(self, batch: int, padding: np.ndarray | None = None) -> KeyValues:
+        """Empty memory for generating ``batch`` sequences of at most ``context`` tokens.
+
+        Parameters
+        ----------
+        batch
+            Number of rows B.
+        padding : (B,) integers, optional
+            How many of the first ids of each row are padding, which nothing looks at.
+        """
         c = self.config
         dtype = self.norm.gamma.dtype
         return KeyValues(
             [
-                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, dtype)
+                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, dtype, padding)
                 for _ in self.blocks
             ]
         )
@@ -144,6 +161,7 @@ class GPT(Module):
         ids: np.ndarray,
         rng: np.random.Generator | None = None,
         kv: KeyValues | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, GPTCache]:
         """Score every possible next token after every token.
 
@@ -154,6 +172,8 @@ class GPT(Module):
             Draws the dropout masks; None = no dropout.
         kv
             Memory of generation: ids continue the tokens that it holds, and are added to it.
+        mask : (B, 1, T, T) bool, optional
+            True = may attend, instead of the causal mask; not in generation.
 
         Returns
         -------
@@ -167,33 +187,53 @@ class GPT(Module):
         IndexError
             If an id is outside the vocabulary.
         """
-        start = 0 if kv is None else kv.length
-        if np.ndim(ids) != 2 or start + np.shape(ids)[1] > self.config.context:
+        x, cache = self._hidden(ids, rng, kv, mask)
+        logits, head = self.token_embedding.logits(x)
+        return logits, cache._replace(logits=head)
+
+    def hidden(
+        self, batch: EncoderBatch, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, GPTCache]:
+        """Vectors (B, T, C) for a head to read; none knows of what follows it."""
+        return self._hidden(batch.inputs, rng)
+
+    def _hidden(
+        self,
+        ids: np.ndarray,
+        rng: np.random.Generator | None,
+        kv: KeyValues | None = None,
+        mask: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, GPTCache]:
+        held = 0 if kv is None else kv.length
+        if np.ndim(ids) != 2 or held + np.shape(ids)[1] > self.config.context:
             raise ValueError(
-                f"gpt: ids has shape {np.shape(ids)} after {start} tokens, expected (B, T) with "
-                f"{start} + T <= context ({self.config.context})"
+                f"gpt: ids has shape {np.shape(ids)} after {held} tokens, expected (B, T) with "
+                f"{held} + T <= context ({self.config.context})"
             )
+        causal = mask is None
+        if kv is not None:
+            mask = kv.mask(np.shape(ids)[1])
         x, token_embedding = self.token_embedding(ids)
-        x, positions = self.positions(x, start)
+        x, positions = self.positions(x, 0 if kv is None else kv.start)
         x, dropout = self.dropout(x, rng)
         blocks = []
         for i, block in enumerate(self.blocks):
-            x, block_cache = block(x, None, True, rng, None if kv is None else kv.layers[i])
+            x, block_cache = block(x, mask, causal, rng, None if kv is None else kv.layers[i])
             blocks.append(block_cache)
         x, norm = self.norm(x)
-        logits, head = ops.linear_forward(x, self.token_embedding.weight.data, transposed=True)
-        return logits, GPTCache(token_embedding, positions, dropout, tuple(blocks), norm, head)
+        return x, GPTCache(token_embedding, positions, dropout, tuple(blocks), norm)
 
     def backward_logits(self, dlogits: np.ndarray, cache: GPTCache) -> None:
         """Add the gradients of all parameters, given that of the logits (B, T, V)."""
-        dx, dw, _ = ops.linear_backward(dlogits, cache.logits)
-        ops.accumulate(self.token_embedding.weight.grad, dw)
-        dx = self.norm.backward(dx, cache.norm)
-        for block, block_cache in zip(reversed(self.blocks), reversed(cache.blocks), strict=True):
-            dx = block.backward(dx, block_cache)
-        dx = self.dropout.backward(dx, cache.dropout)
-        dx = self.positions.backward(dx, cache.positions)
-        self.token_embedding.backward(dx, cache.token_embedding)
+        dx = self.token_embedding.backward_logits(dlogits, cache.logits)
+        self.backward_hidden(dx, cache)
+
+    def backward_hidden(self, dx: np.ndarray, cache: GPTCache) -> None:
+        """Add the gradients of all parameters, given that of :meth:`hidden`."""
+        c = cache
+        parts = [self.token_embedding, self.positions, self.dropout, *self.blocks, self.norm]
+        caches = [c.token_embedding, c.positions, c.dropout, *c.blocks, c.norm]
+        backward_through(parts, caches, dx)
 
     def loss(
         self, batch: Batch, rng: np.random.Generator | None = None
@@ -203,11 +243,12 @@ class GPT(Module):
         Parameters
         ----------
         batch
-            ``inputs`` and ``targets``, both (B, T); a target of -100 is ignored.
+            ``inputs`` and ``targets``, both (B, T); a target of -100 is ignored. A mask, if there
+            is one, replaces the causal mask.
         rng
             Draws the dropout masks; None = no dropout.
         """
-        logits, cache = self(batch.inputs, rng)
+        logits, cache = self(batch.inputs, rng, mask=batch.mask)
         loss, cross_entropy = ops.cross_entropy_forward(logits, batch.targets)
         return loss, cache._replace(cross_entropy=cross_entropy)
 

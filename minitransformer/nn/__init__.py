@@ -1,8 +1,18 @@
 """The parts of models, built from ops: parameters, layers, attention, positions, blocks."""
 
+from minitransformer.nn.adapting import (
+    add_lora,
+    freeze,
+    lora_layers,
+    merge_lora,
+    plain_linears,
+    replace_module,
+    unmerge_lora,
+)
 from minitransformer.nn.attention import CrossAttention, MultiHeadAttention
 from minitransformer.nn.blocks import PostNormBlock, PreNormBlock
-from minitransformer.nn.feed_forward import FeedForward
+from minitransformer.nn.decoder_block import PostNormDecoderBlock, PreNormDecoderBlock
+from minitransformer.nn.feed_forward import FeedForward, SwigluFeedForward
 from minitransformer.nn.key_values import KeyValues, LayerKeyValues
 from minitransformer.nn.layers import (
     Dropout,
@@ -13,8 +23,8 @@ from minitransformer.nn.layers import (
     Relu,
     RMSNorm,
 )
-from minitransformer.nn.lora import lora_backward, lora_forward, lora_merge
-from minitransformer.nn.module import Module
+from minitransformer.nn.lora import LoraLinear, lora_backward, lora_forward, lora_merge
+from minitransformer.nn.module import Module, backward_through
 from minitransformer.nn.parameter import FlatParameters, Parameter, flatten_parameters
 from minitransformer.nn.positions import (
     LearnedPositions,
@@ -36,19 +46,31 @@ __all__ = [
     "LayerNorm",
     "LearnedPositions",
     "Linear",
+    "LoraLinear",
     "Module",
     "MultiHeadAttention",
     "Parameter",
     "PostNormBlock",
+    "PostNormDecoderBlock",
     "PreNormBlock",
+    "PreNormDecoderBlock",
     "RMSNorm",
     "Relu",
     "RotaryPositions",
     "SinusoidalPositions",
+    "SwigluFeedForward",
+    "add_lora",
+    "backward_through",
     "flatten_parameters",
+    "freeze",
     "lora_backward",
     "lora_forward",
+    "lora_layers",
     "lora_merge",
+    "merge_lora",
+    "plain_linears",
+    "replace_module",
     "rotary_tables",
     "sinusoidal_positions",
+    "unmerge_lora",
 ]

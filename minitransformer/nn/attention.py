@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitransformer import ops
+from minitransformer.backend import op
 from minitransformer.nn.key_values import LayerKeyValues
 from minitransformer.nn.layers import Linear, draw_keep
 from minitransformer.nn.module import Module
@@ -158,7 +159,7 @@ class MultiHeadAttention(_Mix):
         (q, k, v), split = ops.split_heads_forward(fused, self.heads)
         rotary_query = rotary_key = None
         if self.rotary is not None:
-            start = 0 if kv is None else kv.length
+            start = 0 if kv is None else kv.start
             q, rotary_query = self.rotary(q, start)
             k, rotary_key = self.rotary(k, start)
         if kv is not None:
@@ -170,6 +171,7 @@ class MultiHeadAttention(_Mix):
         return multi_head_attention_backward(self, dy, cache)
 
 
+@op(composed=True)
 def multi_head_attention_backward(
     attention: MultiHeadAttention, dy: np.ndarray, cache: MultiHeadAttentionCache
 ) -> np.ndarray:
@@ -225,17 +227,36 @@ class CrossAttention(_Mix):
     def __call__(
         self,
         x: np.ndarray,
-        memory: np.ndarray,
+        memory: np.ndarray | None,
         mask: np.ndarray | None = None,
         rng: np.random.Generator | None = None,
+        kv: LayerKeyValues | None = None,
     ) -> tuple[np.ndarray, CrossAttentionCache]:
-        """Attend from every position of x (B, T, C) to every position of memory (B, S, C)."""
+        """Attend from every position of x (B, T, C) to every position of memory (B, S, C).
+
+        In generation, ``kv`` takes the place of the memory: what :meth:`remember` made of it.
+        """
         queries, query = self.query(x)
         (q,), split_query = ops.split_heads_forward(queries, self.heads)
-        fused, key_value = self.key_value(memory)
-        (k, v), split_key_value = ops.split_heads_forward(fused, self.kv_heads)
+        if kv is None:
+            (k, v), key_value, split_key_value = self._keys_and_values(memory)
+        else:
+            k, v, key_value, split_key_value = kv.keys, kv.values, None, None
         y, mix = self._mix(q, k, v, mask, False, rng)
         return y, CrossAttentionCache(query, split_query, key_value, split_key_value, mix)
+
+    def remember(self, memory: np.ndarray) -> LayerKeyValues:
+        """Keys and values of a memory (B, S, C), which are the same for every new token."""
+        (k, v), *_ = self._keys_and_values(memory)
+        batch, heads, length, head_width = k.shape
+        kv = LayerKeyValues(batch, heads, length, head_width, k.dtype)
+        kv.append(k, v)
+        return kv
+
+    def _keys_and_values(self, memory: Any) -> tuple[Any, Any, Any]:
+        fused, key_value = self.key_value(memory)
+        keys_and_values, split_key_value = ops.split_heads_forward(fused, self.kv_heads)
+        return keys_and_values, key_value, split_key_value
 
     def backward(self, dy: np.ndarray, cache: CrossAttentionCache) -> tuple[np.ndarray, np.ndarray]:
         """Gradients ``(dx, dmemory)``."""

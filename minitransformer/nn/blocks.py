@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minitransformer import ops
+from minitransformer.backend import op
 from minitransformer.nn.attention import MultiHeadAttention, MultiHeadAttentionCache
-from minitransformer.nn.feed_forward import FeedForward, FeedForwardCache
+from minitransformer.nn.feed_forward import FeedForward, SwigluFeedForward
 from minitransformer.nn.key_values import LayerKeyValues
 from minitransformer.nn.layers import Dropout, LayerNorm, RMSNorm
 from minitransformer.nn.module import Module
@@ -19,7 +20,7 @@ class BlockCache(NamedTuple):
     attention: MultiHeadAttentionCache
     attention_dropout: Any
     feed_forward_norm: Any
-    feed_forward: FeedForwardCache
+    feed_forward: Any
     feed_forward_dropout: Any
 
 
@@ -41,7 +42,7 @@ class _Block(Module):
         attention_norm: LayerNorm | RMSNorm,
         attention: MultiHeadAttention,
         feed_forward_norm: LayerNorm | RMSNorm,
-        feed_forward: FeedForward,
+        feed_forward: FeedForward | SwigluFeedForward,
         dropout: float = 0.0,
     ) -> None:
         self.attention_norm = attention_norm
@@ -92,6 +93,7 @@ class PreNormBlock(_Block):
         return pre_norm_block_backward(self, dy, cache)
 
 
+@op(composed=True)
 def pre_norm_block_backward(block: PreNormBlock, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
     """Add up the gradients of the block's parameters, and return that of its input.
 
@@ -159,6 +161,7 @@ class PostNormBlock(_Block):
         return post_norm_block_backward(self, dy, cache)
 
 
+@op(composed=True)
 def post_norm_block_backward(block: PostNormBlock, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
     """Add up the gradients of the block's parameters, and return that of its input.
 

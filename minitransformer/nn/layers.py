@@ -18,6 +18,44 @@ def normal(
     return Parameter((std * rng.standard_normal(shape)).astype(dtype))
 
 
+def linear_backward(
+    dy: np.ndarray,
+    cache: Any,
+    weight: Parameter,
+    bias: Parameter | None = None,
+    transposed: bool = False,
+) -> np.ndarray:
+    """Gradient of a linear map's input; those of weight and bias are added, if they learn.
+
+    Parameters
+    ----------
+    dy : (..., O)
+    cache
+        Of ``ops.linear_forward``.
+    weight, bias
+        What it was called with.
+    transposed
+        As it was called: the weight is (O, I).
+
+    Returns
+    -------
+    dx : (..., I)
+    """
+    if not weight.frozen:
+        dx, dw, db = ops.linear_backward(dy, cache)
+        weight.add_gradient(dw)
+        if bias is not None and db is not None:
+            bias.add_gradient(db)
+        return dx
+    if bias is not None and not bias.frozen:
+        rows = dy.reshape(-1, dy.shape[-1])
+        total, _ = ops.linear_forward(np.ones((1, rows.shape[0]), dy.dtype), rows)
+        bias.add_gradient(total.reshape(-1))
+    # a frozen weight takes part in dx = dy w^T alone
+    dx, _ = ops.linear_forward(dy, weight.data, transposed=not transposed)
+    return dx
+
+
 class Linear(Module):
     """``y = x w + b`` on the last axis.
 
@@ -45,15 +83,18 @@ class Linear(Module):
         self.weight = normal(rng, (inputs, outputs), std, dtype)
         self.bias = Parameter(np.zeros(outputs, dtype)) if bias else None
 
+    @classmethod
+    def of(cls, weight: Parameter, bias: Parameter | None) -> "Linear":
+        """A layer of parameters that exist already."""
+        layer = cls.__new__(cls)
+        layer.weight, layer.bias = weight, bias
+        return layer
+
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         return ops.linear_forward(x, self.weight.data, self.bias.data if self.bias else None)
 
     def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
-        dx, dw, db = ops.linear_backward(dy, cache)
-        ops.accumulate(self.weight.grad, dw)
-        if self.bias is not None and db is not None:
-            ops.accumulate(self.bias.grad, db)
-        return dx
+        return linear_backward(dy, cache, self.weight, self.bias)
 
 
 class Embedding(Module):
@@ -73,8 +114,18 @@ class Embedding(Module):
         return ops.embedding_forward(ids, self.weight.data)
 
     def backward(self, dy: np.ndarray, cache: Any) -> None:
-        (dw,) = ops.embedding_backward(dy, cache)
-        ops.accumulate(self.weight.grad, dw)
+        if not self.weight.frozen:
+            (dw,) = ops.embedding_backward(dy, cache)
+            self.weight.add_gradient(dw)
+
+    def logits(self, x: np.ndarray, bias: Parameter | None = None) -> tuple[np.ndarray, Any]:
+        """Score every id for each vector of x (..., C): the table as the output layer."""
+        return ops.linear_forward(x, self.weight.data, bias.data if bias else None, transposed=True)
+
+    def backward_logits(
+        self, dlogits: np.ndarray, cache: Any, bias: Parameter | None = None
+    ) -> np.ndarray:
+        return linear_backward(dlogits, cache, self.weight, bias, transposed=True)
 
 
 class LayerNorm(Module):
@@ -90,8 +141,8 @@ class LayerNorm(Module):
 
     def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
         dx, dgamma, dbeta = ops.layer_norm_backward(dy, cache)
-        ops.accumulate(self.gamma.grad, dgamma)
-        ops.accumulate(self.beta.grad, dbeta)
+        self.gamma.add_gradient(dgamma)
+        self.beta.add_gradient(dbeta)
         return dx
 
 
@@ -107,7 +158,7 @@ class RMSNorm(Module):
 
     def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
         dx, dgamma = ops.rms_norm_backward(dy, cache)
-        ops.accumulate(self.gamma.grad, dgamma)
+        self.gamma.add_gradient(dgamma)
         return dx
 
 

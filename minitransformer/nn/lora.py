@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from minitransformer import ops
 from minitransformer.backend import op
+from minitransformer.nn.layers import Linear, normal
+from minitransformer.nn.parameter import Parameter
 from minitransformer.ops.checks import require_axes, require_floats, require_shape
 
 
@@ -144,3 +146,64 @@ def lora_merge(
     ops.scale_(change, scale)
     ops.accumulate(change, w)
     return change
+
+
+class LoraLinearCache(NamedTuple):
+    """What the backward of :class:`LoraLinear` needs."""
+
+    lora: LoraCache
+    add: Any
+
+
+class LoraLinear(Linear):
+    """A linear layer that is frozen, and the two thin matrices that learn its change.
+
+    Parameters
+    ----------
+    linear
+        Whose weight and bias become frozen.
+    rank
+        Columns R of the first thin matrix, rows of the second.
+    alpha
+        The change weighs ``alpha / R``.
+    rng
+        Draws the first thin matrix; the second starts at 0.
+    """
+
+    def __init__(self, linear: Linear, rank: int, alpha: float, rng: np.random.Generator) -> None:
+        inputs, outputs = linear.weight.shape
+        self.weight, self.bias = linear.weight, linear.bias
+        for parameter in linear.parameters():
+            parameter.freeze()
+        self.lora_a = normal(rng, (inputs, rank), inputs**-0.5, linear.weight.dtype)
+        self.lora_b = Parameter(np.zeros((rank, outputs), linear.weight.dtype))
+        self.rank, self.alpha = rank, alpha
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, LoraLinearCache]:
+        y, lora = lora_forward(x, self.weight.data, self.lora_a.data, self.lora_b.data, self.scale)
+        add = None
+        if self.bias is not None:
+            y, add = ops.add_forward(y, self.bias.data)
+        return y, LoraLinearCache(lora, add)
+
+    def backward(self, dy: np.ndarray, cache: LoraLinearCache) -> np.ndarray:
+        dx, da, db = lora_backward(dy, cache.lora)
+        self.lora_a.add_gradient(da)
+        self.lora_b.add_gradient(db)
+        return dx
+
+    def merge(self) -> Linear:
+        """The plain layer that does the same, with the change written into the weight."""
+        self._add(self.scale)
+        return Linear.of(self.weight, self.bias)
+
+    def unmerge(self) -> None:
+        """Take the change out of the weight again."""
+        self._add(-self.scale)
+
+    def _add(self, scale: float) -> None:
+        self.weight.data = lora_merge(self.weight.data, self.lora_a.data, self.lora_b.data, scale)

@@ -1,6 +1,7 @@
 """The tree of parts that a model is made of."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class Module:
     added to ``parameter.grad``. A module keeps nothing between the two: everything backward needs
     is in the cache, a NamedTuple with one entry per part, under the part's own name.
 
-    Parts are the attributes that are a :class:`Parameter`, a Module or a list of Modules.
+    Parts are the attributes that are a :class:`Parameter`, a Module, or a list or dict of Modules.
     """
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -28,29 +29,49 @@ class Module:
                 yield name, parameter
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
-        for name, part in vars(self).items():
-            children = enumerate(part) if isinstance(part, list) else [(None, part)]
-            for index, child in children:
-                path = prefix + (name if index is None else f"{name}.{index}")
-                if isinstance(child, Parameter):
-                    yield path, child
-                elif isinstance(child, Module):
-                    yield from child._walk(f"{path}.")
+        for name, part in self._parts():
+            if isinstance(part, Parameter):
+                yield prefix + name, part
+            else:
+                yield from part._walk(f"{prefix}{name}.")
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """Dotted names and all modules below this one, a whole before its parts."""
+        for name, part in self._parts():
+            if isinstance(part, Module):
+                yield name, part
+                yield from ((f"{name}.{below}", module) for below, module in part.named_modules())
+
+    def _parts(self) -> Iterator[tuple[str, "Parameter | Module"]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter | Module):
+                yield name, value
+            elif isinstance(value, list | dict):
+                keyed = value.items() if isinstance(value, dict) else enumerate(value)
+                yield from ((f"{name}.{key}", part) for key, part in keyed if _is_part(part))
 
     def parameters(self) -> list[Parameter]:
         """All parameters, tied ones once."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def parameter_count(self) -> int:
-        """Number of trainable values."""
+        """Number of values in all parameters."""
         return sum(parameter.size for parameter in self.parameters())
+
+    def trainable_count(self) -> int:
+        """Number of values in those that are not frozen."""
+        return sum(parameter.size for parameter in self.parameters() if not parameter.frozen)
+
+    def learns(self) -> bool:
+        """Whether any parameter is not frozen."""
+        return any(not parameter.frozen for _, parameter in self._walk(""))
 
     def zero_grad(self) -> None:
         """Set all gradients to 0."""
         for grad in {id(p.flat): p.flat.grad for p in self.parameters() if p.flat}.values():
             ops.zero_(grad)
         for parameter in self.parameters():
-            if parameter.flat is None:
+            if parameter.flat is None and not parameter.frozen:
                 ops.zero_(parameter.grad)
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -80,3 +101,30 @@ class Module:
             )
         for name, parameter in own.items():
             parameter.data[...] = arrays[name]
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Parameter | Module)
+
+
+def backward_through(parts: Sequence[Any], caches: Sequence[Any], dy: np.ndarray) -> Any:
+    """Lead a gradient back through parts that ran one after another.
+
+    It stops at the lowest part that learns: nothing below has a use for it.
+
+    Parameters
+    ----------
+    parts, caches
+        In the order of the forward pass.
+    dy
+        Gradient of what the last part returned.
+
+    Returns
+    -------
+    dx
+        Gradient of what the first part was given, or of where it stopped.
+    """
+    lowest = next((i for i, part in enumerate(parts) if part.learns()), len(parts))
+    for part, cache in zip(reversed(parts[lowest:]), reversed(caches[lowest:]), strict=True):
+        dy = part.backward(dy, cache)
+    return dy

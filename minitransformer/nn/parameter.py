@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minitransformer import ops
+
 
 class Parameter:
     """A trainable array and its gradient.
@@ -19,12 +21,27 @@ class Parameter:
     ----------
     data, grad : arrays of the same shape and dtype
         Backward passes add to ``grad``; :meth:`Module.zero_grad` clears it.
+    frozen : bool
+        Not to be trained: ``grad`` is empty then, and no optimizer knows of it.
     """
 
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
         self.grad = np.zeros_like(data)
+        self.frozen = False
         self.flat: FlatParameters | None = None
+
+    def add_gradient(self, gradient: np.ndarray) -> None:
+        """Add to ``grad``; a frozen parameter has none."""
+        if not self.frozen:
+            ops.accumulate(self.grad, gradient)
+
+    def freeze(self) -> None:
+        """Keep the values as they are from now on, without the memory for learning."""
+        self.data = self.data.copy()  # a view would keep the whole buffer of the others alive
+        self.grad = np.empty(0, self.dtype)
+        self.frozen = True
+        self.flat = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,17 +76,20 @@ class FlatParameters:
 def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
     """Move parameters into one flat buffer; their data and grad become views of it.
 
-    Parameters that already make up a whole buffer keep it. A parameter given twice counts once.
+    Parameters that already make up a whole buffer keep it. A parameter given twice counts once,
+    a frozen one not at all.
 
     Raises
     ------
     ValueError
-        If there are no parameters or they differ in dtype.
+        If there are no parameters to train or they differ in dtype.
     """
-    unique = list(dict.fromkeys(parameters))
+    unique = [parameter for parameter in dict.fromkeys(parameters) if not parameter.frozen]
     ordered = tuple(sorted(unique, key=lambda parameter: parameter.data.ndim < 2))
     if not ordered:
-        raise ValueError("flatten_parameters: got no parameters, expected one or more")
+        raise ValueError(
+            "flatten_parameters: got no parameters, expected one or more that are not frozen"
+        )
     dtypes = {parameter.dtype for parameter in ordered}
     if len(dtypes) > 1:
         raise ValueError(f"flatten_parameters: parameters are {dtypes}, expected one dtype")

@@ -85,6 +85,24 @@ def _check_table(name: str, length: int, width: int) -> None:
         )
 
 
+def positions_from(start: int | np.ndarray, length: int) -> np.ndarray:
+    """Positions of ``length`` tokens that follow one another.
+
+    Parameters
+    ----------
+    start : int or (B,)
+        Position of the first one, common to all rows or row by row. Positions below 0 are those of
+        padding, on the left of a shorter row; whatever stands there, 0 is as good as any.
+    length
+        Number of tokens T.
+
+    Returns
+    -------
+    (T,) or (B, T)
+    """
+    return np.maximum(0, np.asarray(start)[..., None] + np.arange(length))
+
+
 class LearnedPositions(Module):
     """Adds a trained vector for each position."""
 
@@ -98,17 +116,18 @@ class LearnedPositions(Module):
     ) -> None:
         self.weight = normal(rng, (length, width), std, dtype)
 
-    def __call__(self, x: np.ndarray, start: int = 0) -> tuple[np.ndarray, Any]:
-        """Add positions ``start, start + 1, ...`` to x (B, T, C)."""
-        here = np.arange(start, start + x.shape[1])
+    def __call__(self, x: np.ndarray, start: int | np.ndarray = 0) -> tuple[np.ndarray, Any]:
+        """Add positions ``start, start + 1, ...`` to x (B, T, C); start may be (B,)."""
+        here = positions_from(start, x.shape[1])
         rows, look_up = ops.embedding_forward(here, self.weight.data)
         y, add = ops.add_forward(x, rows)
         return y, LearnedPositionsCache(look_up, add)
 
     def backward(self, dy: np.ndarray, cache: "LearnedPositionsCache") -> np.ndarray:
         dx, drows = ops.add_backward(dy, cache.add)
-        (dw,) = ops.embedding_backward(drows, cache.look_up)
-        ops.accumulate(self.weight.grad, dw)
+        if not self.weight.frozen:
+            (dw,) = ops.embedding_backward(drows, cache.look_up)
+            self.weight.add_gradient(dw)
         return dx
 
 
@@ -125,9 +144,9 @@ class SinusoidalPositions(Module):
     def __init__(self, length: int, width: int, dtype: DTypeLike = np.float32) -> None:
         self.table = sinusoidal_positions(length, width, dtype)
 
-    def __call__(self, x: np.ndarray, start: int = 0) -> tuple[np.ndarray, Any]:
-        """Add positions ``start, start + 1, ...`` to x (B, T, C)."""
-        return ops.add_forward(x, self.table[start : start + x.shape[1]])
+    def __call__(self, x: np.ndarray, start: int | np.ndarray = 0) -> tuple[np.ndarray, Any]:
+        """Add positions ``start, start + 1, ...`` to x (B, T, C); start may be (B,)."""
+        return ops.add_forward(x, self.table[positions_from(start, x.shape[1])])
 
     def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:
         return ops.add_backward(dy, cache)[0]
@@ -147,9 +166,10 @@ class RotaryPositions(Module):
         self.cos, self.sin = rotary_tables(length, head_width, base, dtype)
         self.interleaved = interleaved
 
-    def __call__(self, x: np.ndarray, start: int = 0) -> tuple[np.ndarray, Any]:
-        """Turn x by the angles of positions ``start, start + 1, ...``."""
-        here = slice(start, start + x.shape[2])
+    def __call__(self, x: np.ndarray, start: int | np.ndarray = 0) -> tuple[np.ndarray, Any]:
+        """Turn x by the angles of positions ``start, start + 1, ...``; start may be (B,)."""
+        here = positions_from(start, x.shape[2])
+        here = here if here.ndim == 1 else here[:, None]  # (B, 1, T): the same for all heads
         return ops.rotary_forward(x, self.cos[here], self.sin[here], self.interleaved)
 
     def backward(self, dy: np.ndarray, cache: Any) -> np.ndarray:

@@ -11,6 +11,8 @@ from minitransformer.ops.activations import (
     relu_forward,
     silu_backward,
     silu_forward,
+    tanh_backward,
+    tanh_forward,
 )
 from minitransformer.ops.add import add_backward, add_forward
 from minitransformer.ops.attention import (
@@ -36,6 +38,7 @@ from minitransformer.ops.mse import mse_backward, mse_forward
 from minitransformer.ops.rms_norm import rms_norm_backward, rms_norm_forward
 from minitransformer.ops.rotary import rotary_backward, rotary_forward
 from minitransformer.ops.softmax import softmax_backward, softmax_forward
+from minitransformer.ops.swiglu import swiglu_backward, swiglu_forward
 from minitransformer.ops.updates import adamw_step, sgd_step
 
 __all__ = [
@@ -81,5 +84,9 @@ __all__ = [
     "split_heads_backward",
     "split_heads_forward",
     "sum_of_squares",
+    "swiglu_backward",
+    "swiglu_forward",
+    "tanh_backward",
+    "tanh_forward",
     "zero_",
 ]

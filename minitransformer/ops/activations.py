@@ -1,4 +1,4 @@
-"""Elementwise nonlinearities: ReLU, SiLU and GELU."""
+"""Elementwise nonlinearities: ReLU, tanh, SiLU and GELU."""
 
 import math
 from typing import Any, Literal, NamedTuple
@@ -20,6 +20,12 @@ class ReluCache(NamedTuple):
     x: np.ndarray
 
 
+class TanhCache(NamedTuple):
+    """What tanh's backward needs."""
+
+    y: np.ndarray
+
+
 class SiluCache(NamedTuple):
     """What SiLU's backward needs."""
 
@@ -37,6 +43,10 @@ class GeluCache(NamedTuple):
 
 def _check_relu(x: Any) -> None:
     require_floats("relu", x=x)
+
+
+def _check_tanh(x: Any) -> None:
+    require_floats("tanh", x=x)
 
 
 def _check_silu(x: Any) -> None:
@@ -83,6 +93,41 @@ def relu_backward(
     """Gradient ``(dx,)`` of :func:`relu_forward`."""
     # y = max(x, 0)
     dx = np.where(cache.x > 0.0, dy, 0.0)
+    return (dx,)
+
+
+@op(_check_tanh)
+def tanh_forward(x: Float[np.ndarray, "*shape"]) -> tuple[Float[np.ndarray, "*shape"], TanhCache]:
+    """Squeeze x into the interval from -1 to 1.
+
+    Parameters
+    ----------
+    x : any shape
+
+    Returns
+    -------
+    y : the shape of x
+    cache : TanhCache
+
+    Notes
+    -----
+    Forward: ``y = tanh(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
+
+    Backward: by the quotient rule ``dy/dx = 1 - y^2``, so y is all that needs to be kept. Far from
+    0 the slope vanishes, and the gradient with it.
+    """
+    y = np.tanh(x)
+    return y, TanhCache(y)
+
+
+@op(check_gradient("tanh", lambda cache: (cache.y.shape, cache.y.dtype)))
+def tanh_backward(
+    dy: Float[np.ndarray, "*shape"], cache: TanhCache
+) -> tuple[Float[np.ndarray, "*shape"]]:
+    """Gradient ``(dx,)`` of :func:`tanh_forward`."""
+    (y,) = cache
+    # y = tanh(x)
+    dx = dy * (1.0 - y * y)
     return (dx,)
 
 

@@ -5,7 +5,13 @@ prints itself as text elsewhere.
 """
 
 from minitransformer.show.caches import attention, memory, tree
-from minitransformer.show.gradients import gradcheck_curve, gradient_flow, loss_landscape
+from minitransformer.show.chart import curves
+from minitransformer.show.gradients import (
+    gradcheck_curve,
+    gradient_flow,
+    loss_landscape,
+    sizes_along_depth,
+)
 from minitransformer.show.heatmap import heatmap
 from minitransformer.show.html import Picture
 from minitransformer.show.sources import pair
@@ -19,12 +25,14 @@ __all__ = [
     "TraceStep",
     "Value",
     "attention",
+    "curves",
     "gradcheck_curve",
     "gradient_flow",
     "heatmap",
     "loss_landscape",
     "memory",
     "pair",
+    "sizes_along_depth",
     "step_through",
     "tree",
 ]

@@ -10,22 +10,26 @@ _LEADING = {0: (), 1: ("T",), 2: ("B", "T"), 3: ("B", "H", "T")}
 
 
 def annotated_axes(function: Callable[..., Any]) -> dict[str, str]:
-    """Axes of a function's parameters by name, as jaxtyping writes them, and of its cache."""
+    """Axes by name: of the cache that a function returns, then of its own parameters.
+
+    An argument keeps the axes of its annotation, even if the cache has a field of its name.
+    """
     signature = inspect.signature(function)
-    annotations = {name: each.annotation for name, each in signature.parameters.items()}
     axes: dict[str, str] = {}
-    for name, annotation in annotations.items():
-        for each in (annotation, *get_args(annotation)):
-            if isinstance(getattr(each, "dim_str", None), str):
-                axes[name] = each.dim_str
-    for each in (*annotations.values(), *get_args(signature.return_annotation)):
-        if hasattr(each, "_fields"):
+    for each in get_args(signature.return_annotation):
+        axes |= _commented_axes(each)
+    for name, parameter in signature.parameters.items():
+        for each in (parameter.annotation, *get_args(parameter.annotation)):
             axes |= _commented_axes(each)
+            if getattr(each, "dim_str", "...") != "...":  # which says nothing about axes
+                axes[name] = each.dim_str
     return axes
 
 
-def _commented_axes(cache: type) -> dict[str, str]:
+def _commented_axes(cache: Any) -> dict[str, str]:
     """Axes in the comments beside the fields of a cache: ``probs: ndarray  # (B, H, T, S)``."""
+    if not hasattr(cache, "_fields"):
+        return {}
     try:
         source = inspect.getsource(cache)
     except (OSError, TypeError):  # of a class in a notebook cell, on some Pythons

@@ -2,77 +2,66 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from minitransformer.show.html import COLOURS, Picture, escape
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH, HEIGHT = 560, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 128, 14, 42
-_DASHES = {"forward": "", "backward": "6 3", "neutral": "2 3"}
+WIDTH, HEIGHT = 640, 290
+_LEFT, _TOP, _BOTTOM = 62, 14, 42
+_LETTER = 6.6  # width of one
+_WITH_DOTS = 40  # points of a line
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DASHES = {"forward": "", "backward": "6 3", "neutral": "2 3", "green": "10 3 2 3", "pink": "4 2"}
 
 
 def curves(
-    lines: Mapping[str, tuple[str, Points]], x_label: str, y_label: str, log_x: bool = False
+    lines: Mapping[str, tuple[str, Points]],
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    log_y: bool = True,
 ) -> Picture:
-    """Draw curves over a common axis; the other axis is logarithmic.
+    """Draw curves over a common axis.
 
     Parameters
     ----------
     lines
-        By name, the role (``"forward"``, ``"backward"``, ``"neutral"``) and the points; points
-        that a logarithm cannot show are left out.
+        By name, the role (``"forward"``, ``"backward"``, ``"neutral"``; for more curves than these
+        ``"green"`` and ``"pink"``) and the points; points that a logarithm cannot show are left
+        out.
     x_label, y_label
         What the axes measure.
-    log_x
-        Whether the common axis is logarithmic too.
+    log_x, log_y
+        Which of them are logarithmic.
     """
     shown = {
-        name: (role, [(x, y) for x, y in sorted(points) if y > 0 and (x > 0 or not log_x)])
+        name: (
+            role,
+            [(x, y) for x, y in sorted(points) if _can_show(x, log_x) and _can_show(y, log_y)],
+        )
         for name, (role, points) in lines.items()
     }
-    xs = [math.log10(x) if log_x else x for _, points in shown.values() for x, _ in points]
-    ys = [math.log10(y) for _, points in shown.values() for _, y in points]
-    low = math.floor(min(ys))
-    high = max(math.ceil(max(ys)), low + 1)
-    span_x = (max(xs) - min(xs)) or 1.0
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        share_x = ((math.log10(x) if log_x else x) - min(xs)) / span_x
-        share_y = (math.log10(y) - low) / (high - low)
-        return (
-            _LEFT + share_x * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - share_y * (HEIGHT - _TOP - _BOTTOM),
-        )
-
-    parts = []
-    for power in range(low, high + 1, max(1, math.ceil((high - low) / 7))):
-        x, y = float(_LEFT), place(10 ** min(xs) if log_x else min(xs), 10.0**power)[1]
-        parts.append(_line(x, y, WIDTH - _RIGHT, y, 0.15) + _text(x - 6, y + 4, _ten(power), "end"))
-    for tick in _ticks(min(xs), max(xs)):
-        x = place(10.0**tick if log_x else tick, 10.0**low)[0]
-        parts.append(_text(x, HEIGHT - _BOTTOM + 16, _ten(tick) if log_x else str(tick), "middle"))
-    parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 6, x_label, "middle"))
-    for (role, points), y_text in zip(
-        shown.values(),
-        _spread([place(*points[-1])[1] for _, points in shown.values()]),
-        strict=True,
-    ):
-        places = [place(*point) for point in points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        colour = COLOURS[role]
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2" '
-            f'stroke-dasharray="{_DASHES[role]}"/>'
-        )
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in places]
-        name = next(n for n, each in shown.items() if each[1] is points)
-        parts.append(_text(WIDTH - _RIGHT + 8, y_text + 4, name, "start"))
-    smallest = {n: min(points, key=lambda p: p[1]) for n, (_, points) in shown.items()}
+    right = WIDTH - 16 - _LETTER * max(map(len, shown))
+    xs = [x for _, points in shown.values() for x, _ in points]
+    ys = [y for _, points in shown.values() for _, y in points]
+    across = _Axis(min(xs), max(xs), log_x, _LEFT, right)
+    heights = _round_values(min(ys), max(ys), log_y)
+    up = _Axis(heights[0], heights[-1], log_y, HEIGHT - _BOTTOM, _TOP)
+    parts = [_text((_LEFT + right) / 2, HEIGHT - 6, x_label, "middle")]
+    for value, label in zip(heights, _labels(heights, log_y), strict=True):
+        y = up.place(value)
+        parts.append(_rule(_LEFT, y, right) + _text(_LEFT - 6, y + 4, label, "end"))
+    ticks = [each for each in _round_values(min(xs), max(xs), log_x) if min(xs) <= each <= max(xs)]
+    for value, label in zip(ticks, _labels(ticks or [1.0], log_x), strict=False):
+        parts.append(_text(across.place(value), HEIGHT - _BOTTOM + 16, label, "middle"))
+    ends = _spread([up.place(points[-1][1]) for _, points in shown.values()])
+    for (name, (role, points)), end in zip(shown.items(), ends, strict=True):
+        places = [(across.place(x), up.place(y)) for x, y in points]
+        parts += [_line(places, role), _text(right + 8, end + 4, name, "start")]
     words = f"{y_label} against {x_label}; " + "; ".join(
-        f"{n}: from {points[0][1]:.1e} to {points[-1][1]:.1e}, least {smallest[n][1]:.1e} at "
-        f"{smallest[n][0]:.2g}"
-        for n, (_, points) in shown.items()
+        f"{name}: {_summary(points)}" for name, (_, points) in shown.items()
     )
     return Picture(
         f'<figure style="margin:0"><figcaption style="font-size:12.5px;text-align:left">'
@@ -83,9 +72,40 @@ def curves(
     )
 
 
-def _ticks(low: float, high: float) -> list[int]:
-    first, last = math.ceil(low), math.floor(high)
-    return list(range(first, last + 1, max(1, math.ceil((last - first) / 8))))
+def _can_show(value: float, log: bool) -> bool:
+    return math.isfinite(value) and (value > 0 or not log)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A scale, drawn from one place of the picture to another."""
+
+    low: float
+    high: float
+    log: bool
+    start: float
+    end: float
+
+    def place(self, value: float) -> float:
+        low, high, at = (
+            math.log10(each) if self.log else each for each in (self.low, self.high, value)
+        )
+        return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
+
+
+def _round_values(low: float, high: float, log: bool) -> list[float]:
+    """Round numbers from the last one below to the first one above, about seven of them."""
+    if log:
+        mantissas = (1,) if high > 30 * low else (1, 2, 5)
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        values = [float(f"{mantissa}e{power}") for power in powers for mantissa in mantissas]
+        first = max(i for i, value in enumerate(values) if value <= low)
+        last = min((i for i, value in enumerate(values) if value >= high), default=len(values))
+        return values[first : last + 1 : math.ceil((last - first) / 7) or 1]
+    rough = (high - low) / 5 or 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * each for each in (1, 2, 5, 10) if power * each >= rough * 0.999)
+    return [n * step for n in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
 def _spread(heights: list[float]) -> list[float]:
@@ -98,14 +118,38 @@ def _spread(heights: list[float]) -> list[float]:
     return [placed[index] for index in range(len(heights))]
 
 
-def _ten(power: float) -> str:
-    return "1" if power == 0 else f"1e{power}".replace("-", "−")
+def _labels(values: Sequence[float], log: bool) -> list[str]:
+    """Round numbers as one writes them; if some are very small or large, as powers of ten."""
+    far = log and (min(values) < 9e-4 or max(values) > 1.1e5)
+    return [_power(value) if far else f"{value:,.6g}".replace("-", "−") for value in values]
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
+def _power(value: float) -> str:
+    mantissa, exponent = f"{value:.0e}".split("e")
+    times = "" if mantissa == "1" else f"{mantissa}·"
+    return f"{times}10{str(int(exponent)).translate(_RAISED)}"
+
+
+def _summary(points: Points) -> str:
+    x, y = min(points, key=lambda point: point[1])
+    return f"from {points[0][1]:.2g} to {points[-1][1]:.2g}, least {y:.2g} at {x:.3g}"
+
+
+def _line(places: Sequence[tuple[float, float]], role: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    dots = places if len(places) <= _WITH_DOTS else []
     return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor" '
-        f'stroke-opacity="{opacity}"/>'
+        f'<polyline points="{path}" fill="none" stroke="{COLOURS[role]}" stroke-width="2.2" '
+        f'stroke-dasharray="{_DASHES[role]}"/>'
+    ) + "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{COLOURS[role]}"/>' for x, y in dots
+    )
+
+
+def _rule(x1: float, y: float, x2: float) -> str:
+    return (
+        f'<line x1="{x1:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y:.1f}" stroke="currentColor" '
+        'stroke-opacity="0.15"/>'
     )
 
 

@@ -11,7 +11,7 @@ from minitransformer.models.model import Model
 from minitransformer.show.chart import curves
 from minitransformer.show.heatmap import heatmap
 from minitransformer.show.html import Picture
-from minitransformer.show.steps import op_pair
+from minitransformer.show.sources import op_pair
 from minitransformer.testing.differences import cotangent, random_like
 from minitransformer.testing.specs import SPECS
 
@@ -104,8 +104,8 @@ def root_mean_square(array: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(array, dtype=np.float64))))
 
 
-def gradient_flow(model: Any, batch: Batch) -> Picture:
-    """Draw the size of activations and of gradients after every block, along depth.
+def sizes_along_depth(model: Any, batch: Batch) -> tuple[list[float], list[float]]:
+    """Measure activations and gradients after every block: root mean squares of an entry.
 
     The model and its gradients are left as they are.
 
@@ -115,6 +115,11 @@ def gradient_flow(model: Any, batch: Batch) -> Picture:
         With a list of ``blocks``.
     batch
         What its ``loss`` takes.
+
+    Returns
+    -------
+    activations, gradients : list of float
+        One for each block, the first block first.
 
     Raises
     ------
@@ -132,11 +137,19 @@ def gradient_flow(model: Any, batch: Batch) -> Picture:
     finally:
         for parameter, grad in zip(model.parameters(), before, strict=True):
             parameter.grad[...] = grad
-    depth = list(enumerate(observed.blocks, start=1))
+    return (
+        [block.activation for block in observed.blocks],
+        [block.gradient for block in observed.blocks],
+    )
+
+
+def gradient_flow(model: Any, batch: Batch) -> Picture:
+    """Draw :func:`sizes_along_depth`: what grows or fades on the way through the blocks."""
+    activations, gradients = sizes_along_depth(model, batch)
     return curves(
         {
-            "activations": ("forward", [(i, block.activation) for i, block in depth]),
-            "gradients": ("backward", [(i, block.gradient) for i, block in depth]),
+            "activations": ("forward", list(enumerate(activations, start=1))),
+            "gradients": ("backward", list(enumerate(gradients, start=1))),
         },
         "after block",
         "root mean square of an entry",

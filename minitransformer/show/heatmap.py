@@ -12,6 +12,7 @@ ROWS, COLUMNS, PANELS = 32, 48, 6
 """Cells and panels drawn at most; the picture says what is left out."""
 
 _WITH_NUMBERS = 12  # columns
+_LETTER = 7  # width of one
 
 
 def heatmap(
@@ -112,17 +113,18 @@ def _panel(
     numbers = width <= _WITH_NUMBERS and height <= 16
     cell_w, cell_h = (44, 22) if numbers else (max(5, min(14, 420 // width)),) * 2
     row_labels = [str(each) for each in rows[:height]] if matrix.shape[0] > 1 or rows else []
-    left = 8 + (7 * max(map(len, row_labels)) if row_labels else 12)
     row_axis, column_axis = axes if len(axes) == 2 else ("", axes[0] if axes else "")
-    slanted = bool(columns) and not (numbers and max(map(len, columns)) <= 5)
-    top = (
-        16 + (14 if label else 0) + (6 * max(map(len, columns)) if slanted else 14 * bool(columns))
-    )
+    row_title = "" if row_labels or matrix.shape[0] == 1 else _axis(row_axis, "↓")
+    column_title = _axis(column_axis, " →")
+    slanted = bool(columns) and _LETTER * max(map(len, columns)) > cell_w - 2
+    left = 6 + _LETTER * max(map(len, [*row_labels, row_title, "  "]))
+    above = 14 if label else 0
+    room = _LETTER * max(map(len, columns)) if slanted else 14 * bool(columns)
+    top = 16 + above + room
+    centre = left + max(width * cell_w, _LETTER * len(column_title)) / 2
     parts = [_text(left, 11, label, "start")] if label else []
-    axis_y = 11 + (14 if label else 0)
-    parts.append(_text(left + width * cell_w / 2, axis_y, _axis(column_axis, "→"), "middle"))
-    if not row_labels and matrix.shape[0] > 1:
-        parts.append(_text(left - 4, top + height * cell_h / 2 + 4, _axis(row_axis, "↓"), "end"))
+    parts.append(_text(centre, 11 + above, column_title, "middle"))
+    parts.append(_text(left - 4, top + height * cell_h / 2 + 4, row_title, "end"))
     for r, row_label in enumerate(row_labels):
         parts.append(_text(left - 4, top + (r + 0.5) * cell_h + 4, row_label, "end"))
     for c, column_label in enumerate(columns[:width]):
@@ -136,7 +138,8 @@ def _panel(
         for c in range(width):
             at = (left + c * cell_w, top + r * cell_h, cell_w, cell_h)
             parts.append(_cell(matrix[r, c], at, largest, role, numbers))
-    w, h = left + width * cell_w + 2, top + height * cell_h + 2
+    w = left + max(width * cell_w, _LETTER * len(label), _LETTER * len(column_title)) + 2
+    h = top + height * cell_h + 2
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
         f'aria-hidden="true" style="max-width:100%;height:auto">{"".join(parts)}</svg>'
@@ -166,13 +169,7 @@ def _text(x: float, y: float, content: str, anchor: str, more: str = "") -> str:
 
 
 def _axis(name: str, arrow: str) -> str:
-    return (
-        ""
-        if not name or name.isdigit()
-        else f"{name}{arrow}"
-        if arrow == "↓"
-        else f"{name} {arrow}"
-    )
+    return "" if not name or name.isdigit() else name + arrow
 
 
 def _range(array: np.ndarray) -> str:

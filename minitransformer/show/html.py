@@ -11,7 +11,13 @@ from dataclasses import dataclass
 FORWARD = "#0072B2"
 BACKWARD = "#D55E00"
 NEUTRAL = "#757575"
-COLOURS = {"forward": FORWARD, "backward": BACKWARD, "neutral": NEUTRAL}
+COLOURS = {
+    "forward": FORWARD,
+    "backward": BACKWARD,
+    "neutral": NEUTRAL,
+    "green": "#009E73",
+    "pink": "#CC79A7",
+}
 
 MONO = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 

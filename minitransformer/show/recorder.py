@@ -32,7 +32,8 @@ def record(
     Parameters
     ----------
     function
-        A Python function, or an op, of which the textbook's version runs.
+        A Python function or method, a ``functools.partial`` of one, or an op, of which the
+        textbook's version runs.
     axes
         More names of axes, such as ``{"x": "B T C"}``; the function's annotations come first.
     *args, **kwargs
@@ -45,7 +46,7 @@ def record(
     Exception
         Whatever the function raises, unchanged, with the trace until then as its ``trace``.
     """
-    textbook = inspect.unwrap(getattr(function, "impls", {"numpy": function})["numpy"])
+    textbook = _source_of(function)
     listing = Listing.of(textbook)
     annotated = {**(axes or {}), **annotated_axes(textbook)}
     recorder = _Recorder(textbook, listing)
@@ -58,6 +59,13 @@ def record(
     if not recorder.entered:
         raise InputError(f"{listing.name} never ran; is its cache that of another backend?")
     return recorder.trace(annotated, result, complete=len(recorder.steps) < STEPS)
+
+
+def _source_of(function: Callable[..., Any]) -> Any:
+    """The function that is written down: of an op the textbook's, of a partial the whole."""
+    if isinstance(function, functools.partial):
+        return _source_of(function.func)
+    return inspect.unwrap(getattr(function, "impls", {"numpy": function})["numpy"])
 
 
 class _Recorder:

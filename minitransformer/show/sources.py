@@ -5,8 +5,26 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from minitransformer import ops
+from minitransformer.errors import InputError
 from minitransformer.show import html
-from minitransformer.show.steps import op_pair
+
+Pair = tuple[Any, Any]
+"""Forward and backward."""
+
+
+def op_pair(name: str) -> Pair:
+    """Forward and backward of an op.
+
+    Raises
+    ------
+    InputError
+        If there is no such pair.
+    """
+    names = [each.removesuffix("_backward") for each in ops.__all__ if each.endswith("_backward")]
+    if name not in names:
+        raise InputError(f"there is no op {name!r}; choose one of {', '.join(names)}")
+    return getattr(ops, f"{name}_forward"), getattr(ops, f"{name}_backward")
 
 
 def pair(name: str) -> html.Picture:

@@ -1,5 +1,6 @@
 """Stepping through a function, or through a forward and its backward side by side."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer import ops
 from minitransformer.errors import InputError
 from minitransformer.show import html
 from minitransformer.show.heatmap import heatmap
 from minitransformer.show.listing import Listing
 from minitransformer.show.recorder import record
+from minitransformer.show.sources import Pair, op_pair
 from minitransformer.show.trace import Trace, TraceStep, Value
 from minitransformer.testing.differences import cotangent
-
-Pair = tuple[Any, Any]
-"""Forward and backward."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,7 +62,7 @@ class Steps:
         statement = trace.listing.statements[step.statement]
         heading = html.note(f"step {index + 1} of {len(self)}")
         text = "\n".join([statement.code, *(f"    {v}" for v in step.assigned.values())])
-        return html.Picture(heading + page + self._values(step, trace is self.forward), text)
+        return html.Picture(heading + page + self._values(trace, step), text)
 
     def interactive(self) -> Any:
         """The steps behind a slider, in a notebook.
@@ -137,20 +135,28 @@ class Steps:
         colour = html.FORWARD if is_forward else html.BACKWARD
         statement = trace.listing.statements[step.statement]
         indented = _indent(statement.code, statement.depth)
-        return html.code(indented, colour, current=True) + self._values(step, is_forward)
+        return html.code(indented, colour, current=True) + self._values(trace, step)
 
     def _arguments(self, trace: Trace) -> str:
         values = [v for v in trace.arguments.values() if v.shape is not None]
         return html.row(self._draw(v, trace is self.forward) for v in values)
 
-    def _values(self, step: TraceStep, is_forward: bool) -> str:
-        values = list(step.assigned.values())
-        known = [] if is_forward else [v.name for v in values if self._is_as_forward_left_it(v)]
-        arrays = [v for v in values if v.shape is not None and v.name not in known]
-        others = [str(v) for v in values if v.shape is None and v.name not in known]
+    def _values(self, trace: Trace, step: TraceStep) -> str:
+        in_forward = trace is self.forward
+        unfilled = "np.empty" in trace.listing.statements[step.statement].code
+        drawn, others, known = [], [], []
+        for value in step.assigned.values():
+            if not in_forward and self._is_as_forward_left_it(value):
+                known.append(value.name)
+            elif value.shape is None:
+                others.append(str(value))
+            elif unfilled:
+                others.append(f"{value}, to be filled")
+            else:
+                drawn.append(value)
         notes = [", ".join(others)] if others else []
         notes += [f"{', '.join(known)}: as in forward"] if known else []
-        return html.row(self._draw(v, is_forward) for v in arrays) + "".join(map(html.note, notes))
+        return html.row(self._draw(v, in_forward) for v in drawn) + "".join(map(html.note, notes))
 
     def _is_as_forward_left_it(self, value: Value) -> bool:
         left = self._left.get(value.name)
@@ -163,9 +169,8 @@ class Steps:
         return {} if self.backward is None else self.forward.final()
 
     def _draw(self, value: Value, is_forward: bool) -> str:
-        role = "forward" if is_forward or value.name in self._forward_names else "backward"
-        if self._alone_backward and value.name not in self._forward_names:
-            role = "backward"
+        computed = is_forward and not self._alone_backward
+        role = "forward" if computed or value.name in self._remembered else "backward"
         return heatmap(value.data, value.name, value.axes, role, shape=value.shape).html
 
     @cached_property
@@ -173,12 +178,11 @@ class Steps:
         return self.backward is None and self.forward.listing.name.endswith("_backward")
 
     @cached_property
-    def _forward_names(self) -> set[str]:
-        """What belongs to forward, wherever it is seen; in a backward alone, its cache."""
-        if self._alone_backward:
-            unpacked = [s for s in self.forward.listing.statements if "cache" in s.mentions]
-            return {name for s in unpacked for name in s.binds if not name.startswith("d")}
-        return {*self.forward.arguments, *self.forward.listing.names()}
+    def _remembered(self) -> set[str]:
+        """What backward takes out of its cache."""
+        trace = self.backward or self.forward
+        unpacked = [s for s in trace.listing.statements if re.search(r"= cache(\.\w+)*$", s.code)]
+        return {name for s in unpacked for name in s.binds}
 
     def __repr__(self) -> str:
         return "\n\n".join(repr(trace) for trace in (self.forward, self.backward) if trace)
@@ -229,20 +233,6 @@ def step_through(
         dy = dy.astype(y.dtype) if isinstance(dy, np.ndarray) else dy
     known = {n: " ".join(v.axes) for n, v in forward.final().items() if v.axes}
     return Steps(forward, record(pair[1], dy, cache, axes={**known, **(axes or {})}))
-
-
-def op_pair(name: str) -> Pair:
-    """Forward and backward of an op.
-
-    Raises
-    ------
-    InputError
-        If there is no such pair.
-    """
-    names = [each.removesuffix("_backward") for each in ops.__all__ if each.endswith("_backward")]
-    if name not in names:
-        raise InputError(f"there is no op {name!r}; choose one of {', '.join(names)}")
-    return getattr(ops, f"{name}_forward"), getattr(ops, f"{name}_backward")
 
 
 def _source(listing: Listing, current: int | None, colour: str) -> str:

@@ -48,9 +48,12 @@ class Value:
     def __str__(self) -> str:
         if self.shape is None:
             return f"{self.name} = {self.data}" if self.name != self.data else self.name
-        axes = zip(self.axes, self.shape, strict=True) if self.axes else self.shape
-        sizes = ", ".join(f"{a[0]} {a[1]}" if isinstance(a, tuple) else str(a) for a in axes)
-        return f"{self.name}: {self.dtype} ({sizes})"
+        axes = self.axes or ("",) * len(self.shape)
+        sizes = [
+            n if a == n else f"{a} {n}".strip()
+            for a, n in zip(axes, map(str, self.shape), strict=True)
+        ]
+        return f"{self.name}: {self.dtype} ({', '.join(sizes)})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,6 +99,10 @@ def relu(x: Array) -> Array:
     return _elementwise(lambda value: value if value > 0 else 0.0, x)
 
 
+def tanh(x: Array) -> Array:
+    return _elementwise(math.tanh, x)
+
+
 def silu(x: Array) -> Array:
     return _elementwise(lambda value: value * 0.5 * (1.0 + math.tanh(value / 2)), x)
 
@@ -112,6 +116,12 @@ def gelu(x: Array, approximate: str = "tanh") -> Array:
         return value * 0.5 * (1.0 + math.tanh(inner))
 
     return _elementwise(by_tanh if approximate == "tanh" else exact, x)
+
+
+def swiglu(gate: Array, up: Array) -> Array:
+    return np.array([g * u for g, u in zip(silu(gate).flat, up.flat, strict=True)]).reshape(
+        gate.shape
+    )
 
 
 def dropout(x: Array, keep: Array | None, p: float) -> Array:
@@ -199,8 +209,9 @@ def mse(prediction: Array, target: Array) -> Any:
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(add, matmul, linear, lora, embedding, layer_norm, rms_norm, softmax, relu, silu, gelu),
-        *(dropout, attention, rotary, split_heads, merge_heads, cross_entropy, mse),
+        *(add, matmul, linear, lora, embedding, layer_norm, rms_norm, softmax, relu, tanh),
+        *(silu, gelu, swiglu, dropout, attention, rotary, split_heads, merge_heads),
+        *(cross_entropy, mse),
     )
 }
 """The forward of every op, by the op's name."""

@@ -6,10 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer.data import Batch
-from minitransformer.models import GPT, GPTConfig
+from minitransformer.data import Batch, PairBatch, pair_batch
+from minitransformer.models import (
+    GPT,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    GPTConfig,
+    Llama,
+    LlamaConfig,
+    TransformerLM,
+    TransformerLMConfig,
+)
 from minitransformer.nn import Module, flatten_parameters
 from minitransformer.testing.differences import Measurement, measure, random_like
+from minitransformer.testing.encoders import ENCODERS
 from minitransformer.testing.laws import ADJOINT_TOLERANCE
 from minitransformer.testing.subject import LawError
 
@@ -19,14 +29,75 @@ Factory = Callable[[], tuple[Any, Any]]
 def _tiny_gpt() -> tuple[GPT, Batch]:
     """Two layers, dropout, ignored targets; ids and axis lengths that cannot be confused."""
     config = GPTConfig(vocab_size=11, context=7, layers=2, heads=2, width=6, dropout=0.25)
-    rng = np.random.default_rng(0)
-    ids = rng.integers(config.vocab_size, size=(3, 6))
+    return GPT(config, dtype=np.float64), _some_text(config.vocab_size)
+
+
+def _tiny_llama() -> tuple[Llama, Batch]:
+    """Grouped queries, neighbours paired, an output layer of its own."""
+    config = LlamaConfig(
+        vocab_size=11,
+        context=7,
+        layers=2,
+        heads=4,
+        width=8,
+        dropout=0.25,
+        kv_heads=2,
+        hidden=5,
+        rotary_base=50.0,
+        interleaved=True,
+        norm_eps=0.01,
+    )
+    return Llama(config, dtype=np.float64), _some_text(config.vocab_size)
+
+
+def _tiny_transformer_lm() -> tuple[TransformerLM, Batch]:
+    """Post-norm blocks, and a mask of its own that leaves every token something to see."""
+    config = TransformerLMConfig(
+        vocab_size=11, context=7, layers=2, heads=2, width=6, dropout=0.25, hidden=5
+    )
+    mask = np.random.default_rng(1).random((3, 1, 5, 5)) < 0.5
+    batch = _some_text(config.vocab_size)._replace(mask=mask | np.eye(5, dtype=np.bool_))
+    return TransformerLM(config, dtype=np.float64), batch
+
+
+def _tiny_encoder_decoder() -> tuple[EncoderDecoder, PairBatch]:
+    """One table of embeddings in three places; sources and targets of unequal length."""
+    config = EncoderDecoderConfig(
+        vocab_size=11,
+        target_vocab_size=11,
+        start_id=0,
+        end_id=1,
+        context=7,
+        target_context=5,
+        layers=2,
+        heads=2,
+        width=6,
+        hidden=5,
+        dropout=0.25,
+        norm="pre",
+        shared_embeddings=True,
+        label_smoothing=0.1,
+    )
+    sources, targets = [[3, 4, 5, 6], [7], [8, 2, 2]], [[9], [2, 10, 4, 3], [5, 5]]
+    batch = pair_batch(sources, targets, config.start_id, config.end_id)
+    return EncoderDecoder(config, dtype=np.float64), batch
+
+
+def _some_text(vocab_size: int) -> Batch:
+    """Tokens and the ones that follow, of which some are not asked for."""
+    ids = np.random.default_rng(0).integers(vocab_size, size=(3, 6))
     inputs, targets = ids[:, :-1], ids[:, 1:].copy()
     targets[0, :2] = targets[2, -1] = -100
-    return GPT(config, dtype=np.float64), Batch(inputs, targets)
+    return Batch(inputs, targets)
 
 
-MODELS: dict[str, Factory] = {"GPT": _tiny_gpt}
+MODELS: dict[str, Factory] = {
+    "GPT": _tiny_gpt,
+    "Llama": _tiny_llama,
+    "EncoderDecoder": _tiny_encoder_decoder,
+    "TransformerLM": _tiny_transformer_lm,
+    **ENCODERS,
+}
 """For every model a function that makes a tiny one in float64, and a batch for it."""
 
 
@@ -103,7 +174,8 @@ def _worst_error(trial: _Trial, flat: Any, rng: np.random.Generator) -> float:
     model.zero_grad()
     trial.model.backward(cache)
     arrays = {"all parameters": (flat.data, flat.grad.copy())}
-    arrays |= {name: (p.data, p.grad.copy()) for name, p in model.named_parameters()}
+    learning = ((name, p) for name, p in model.named_parameters() if not p.frozen)
+    arrays |= {name: (p.data, p.grad.copy()) for name, p in learning}
     trial.model.backward(cache)
     if not np.allclose(flat.grad, 2 * arrays["all parameters"][1], rtol=1e-12, atol=1e-15):
         raise LawError("a second backward does not double the gradients: backward adds to them")

@@ -1,6 +1,6 @@
 """What is on trial: one op, as one backend does it, in one precision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +64,15 @@ class Subject:
 
     def results(self, arguments: Arguments, dy: Any) -> dict[str, Any]:
         """Run forward and backward and name all that comes out."""
+        return dict(self.each_result(arguments, dy))
+
+    def each_result(self, arguments: Arguments, dy: Any) -> Iterator[tuple[str, Any]]:
+        """Run forward, yield what comes out by name, and then do so with backward."""
         y, cache = self.forward(arguments)
         parts = as_parts(y)
         names = ["y"] if len(parts) == 1 else [f"y[{i}]" for i in range(len(parts))]
-        return dict(zip(names, parts, strict=True)) | self.gradients(dy, cache)
+        yield from zip(names, parts, strict=True)
+        yield from self.gradients(dy, cache).items()
 
 
 def with_arrays(change: Callable[[Any], Any], tree: Any) -> Any:

@@ -30,6 +30,23 @@ def named_arrays(tree: Any, label: str) -> Iterator[tuple[str, np.ndarray[Any, A
             yield from named_arrays(item, f"{label}[{key!r}]")
 
 
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk through tuples, lists and dicts; a list or tuple of nothing but numbers is a leaf."""
+    if isinstance(tree, dict):
+        for key, item in tree.items():
+            yield from leaves(item, f"{path}[{key!r}]" if path else key)
+    elif isinstance(tree, list | tuple) and not all(map(is_number, tree)):
+        for number, item in enumerate(tree):
+            yield from leaves(item, f"{path}[{number}]")
+    else:
+        yield path, tree
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a number of Python's or NumPy's, or a truth value."""
+    return isinstance(value, bool | int | float | np.generic)
+
+
 def changed_arrays(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """List the paths of all arrays that are no longer what they were."""
     paths: list[str] = []

@@ -32,6 +32,11 @@ class Tokenizer(ABC):
     def fields(self) -> dict[str, object]:
         """All that has to be written down, in JSON's types, to build this tokenizer again."""
 
+    @property
+    def document(self) -> dict[str, object]:
+        """What is written to a `tokenizer.json`."""
+        return {"type": self.type, "version": FORMAT_VERSION, **self.fields}
+
     @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Turn text into ids."""
@@ -49,9 +54,8 @@ class Tokenizer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write a `tokenizer.json` that `load_tokenizer` reads; an old file survives a failure."""
-        document = {"type": self.type, "version": FORMAT_VERSION, **self.fields}
         with atomic_write(path) as file:
-            file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(self.document, ensure_ascii=False).encode() + b"\n")
 
 
 def check_unicode(text: str) -> None:

@@ -31,7 +31,6 @@ from minitransformer import (
     warmup_cosine,
 )
 from minitransformer.data import Batch, default_text, sample_batch, split, unigram_entropy
-from minitransformer.show.chart import curves
 from minitransformer.training import train
 
 set_backend("numpy")  # the textbook itself; "numba" is several times faster, once compiled
@@ -122,7 +121,7 @@ for step in train(model, AdamW(model.parameters(), lr=rate(1)), batches, rate, S
 # %%
 smooth = np.exp(np.reshape(losses, (-1, 10)).mean(axis=1))
 frequencies = np.exp(unigram_entropy(training_ids))
-curves(
+show.curves(
     {
         "this model": ("forward", list(zip(range(1, STEPS, 10), smooth, strict=True))),
         "frequencies only": ("neutral", [(1, frequencies), (STEPS, frequencies)]),
@@ -209,7 +208,7 @@ for n in range(1, 9):
 # %%
 def unshifted(step):
     """Ask for the character that is already there."""
-    inputs, _ = batches(step)
+    inputs = batches(step).inputs
     return Batch(inputs, inputs)
 
 
@@ -234,8 +233,7 @@ print(speak(cheat, prompt="The", length=60))
 #   or AdamW is yours, `minitransformer train --backend student` trains on your code.
 # - `minitransformer gradcheck`: see every gradient proved on your machine.
 #
-# Then: chapter 01 (softmax), 02 (the loss), 03 (linear maps), 04 (proving a gradient), 05 (layer
-# norm), 06 (attention).
+# Then the other chapters in their order, from 01 (softmax).
 #
 # ## Further reading
 #

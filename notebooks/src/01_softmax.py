@@ -24,7 +24,7 @@ np.set_printoptions(precision=4, suppress=True)
 # %% [markdown]
 # ## By hand first
 #
-# Softmax is $y_j = e^{x_j} / \sum_k e^{x_k}$. Take $x = (\log 1, \log 2, \log 1)$, so that the
+# Softmax is `y[j] = exp(x[j]) / Σ_k exp(x[k])`. Take x = (log 1, log 2, log 1), so that the
 # exponentials are 1, 2, 1.
 #
 # **Predict before you run:** what are the three probabilities? What happens to them if 1000 is
@@ -38,7 +38,7 @@ print("softmax(x + 1000) ", ops.softmax_forward(x + 1000.0)[0])
 
 # %% [markdown]
 # A quarter, a half, a quarter; and the 1000 changed nothing: numerator and denominator both
-# grew by $e^{1000}$. Softmax sees **differences** of scores only. Keep that in mind: it will come
+# grew by the factor exp(1000). Softmax sees **differences** of scores only. Keep that in mind: it will come
 # back in the gradient.
 #
 # ## The whole op, line by line
@@ -59,7 +59,7 @@ steps
 #
 # How does probability j react to score i? By the quotient rule
 #
-# $$\frac{\partial y_j}{\partial x_i} = y_j\,([i = j] - y_i).$$
+#     ∂y[j] / ∂x[i] = y[j] · ([i = j] − y[i])        [i = j] is 1 if i equals j, else 0
 #
 # **Predict:** the signs of the matrix. What does each row sum to, and why?
 
@@ -72,10 +72,10 @@ show.heatmap(jacobian, "∂y/∂x", ("probability", "score"), role="backward")
 # Positive on the diagonal: a score raises its own probability. Negative elsewhere: the others pay.
 # Rows sum to 0 because adding the same number to all scores changes nothing.
 #
-# Backward never builds this matrix. $dx_i = \sum_j dy_j\, y_j([i=j] - y_i)$ has the common factor
-# $y_i$, and what is left is one number for the whole row:
+# Backward never builds this matrix. `dx[i] = Σ_j dy[j] · y[j] · ([i = j] − y[i])` has the common
+# factor `y[i]`, and what is left is one number for the whole row:
 #
-# $$dx_i = y_i\,\Big(dy_i - \sum_j dy_j\,y_j\Big).$$
+#     dx[i] = y[i] · ( dy[i] − Σ_j dy[j] · y[j] )
 #
 # Read it aloud: *a score is pushed by how much its own dy exceeds the average dy, weighted by the
 # probabilities*. For S = 50,000 words this is 50,000 numbers instead of 2.5 billion.
@@ -107,7 +107,7 @@ with np.errstate(over="ignore", invalid="ignore"):
         print(f"{score:5}   naive {naive_softmax(pair)}   ours {ops.softmax_forward(pair)[0]}")
 
 # %% [markdown]
-# At 89: $e^{89}$ is larger than the largest float32, $3.4 \cdot 10^{38}$. The symptom is a NaN that
+# At 89: exp(89) is larger than the largest float32, 3.4 · 10³⁸. The symptom is a NaN that
 # appears suddenly, after thousands of good steps, when one score has grown. Subtracting the row's
 # maximum (the line `top = …` above) costs nothing, and makes the largest exponential exactly 1.
 #

@@ -89,7 +89,7 @@ for gap in (1.0, 50.0, 800.0):
 # %%
 logits = np.array([[2.0, 0.0, 1.0, -1.0], [0.0, 0.0, 0.0, 0.0], [3.0, -1.0, 0.5, 1.0]])
 targets = np.array([0, 2, -100])
-show.step_through("cross_entropy", logits, targets, dy=1.0, axes={"logits": "T V", "targets": "T"})
+show.step_through("cross_entropy", logits, targets, dy=1.0)
 
 # %% [markdown]
 # Rows of dlogits sum to 0: p sums to 1 and y sums to 1. The second row knew nothing, and got

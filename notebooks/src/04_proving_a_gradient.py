@@ -27,10 +27,10 @@ np.set_printoptions(precision=4, suppress=True)
 # %% [markdown]
 # ## By hand first
 #
-# Take $f(x) = x^3$ at $x = 1$; the slope is 3.
+# Take f(x) = x³ at x = 1; the slope is 3.
 #
-# **Predict** both differences for h = 0.1: to one side, $(f(1.1) - f(1)) / 0.1$, and central,
-# $(f(1.1) - f(0.9)) / 0.2$.
+# **Predict** both differences for h = 0.1: to one side, `(f(1.1) − f(1)) / 0.1`, and central,
+# `(f(1.1) − f(0.9)) / 0.2`.
 
 # %%
 h = 0.1
@@ -56,7 +56,7 @@ show.gradcheck_curve("attention")
 #
 # ## One number for a whole tensor: the cotangent
 #
-# y has many entries. To get one number, weigh them: $\langle dy, y\rangle$. The gradient of that
+# y has many entries. To get one number, weigh them: `Σ dy · y`. The gradient of that
 # number is exactly what `backward(dy)` returns. Many tests take the plain sum, `dy = ones`.
 #
 # **Predict** the true gradient of `sum(softmax(x))`.

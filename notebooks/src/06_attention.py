@@ -27,7 +27,7 @@ np.set_printoptions(precision=3, suppress=True)
 # ## By hand first
 #
 # One query, two keys, two values. With `scale=1` the scores are the plain dot products
-# $q \cdot k_1 = \log 3$ and $q \cdot k_2 = 0$. The values are 4 and 8.
+# `q · k₁ = log 3` and `q · k₂ = 0`. The values are 4 and 8.
 #
 # **Predict before you run:** the two probabilities, and y.
 

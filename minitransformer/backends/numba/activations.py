@@ -12,9 +12,9 @@ import numpy as np
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba.arrays import flat
-from minitransformer.backends.numba.math import erf, exp
+from minitransformer.backends.numba.math import erf, exp, tanh
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
-from minitransformer.ops.activations import ReluCache
+from minitransformer.ops.activations import ReluCache, TanhCache
 from minitransformer.ops.checks import require_gradient
 
 _SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
@@ -150,4 +150,39 @@ def relu_backward(dy: Array, cache: ReluCache) -> tuple[Array]:
     """Pass dy on where x is positive."""
     dx = np.empty(dy.shape, dy.dtype)
     _relu_gradient(flat(dy), flat(cache.x), flat(dx))
+    return (dx,)
+
+
+@sharded()
+@compiled
+def _tanh(x: Array, y: Array, shard: int, shards: int) -> None:
+    part = part_of(x.size, shard, shards)
+    x, y = x[part], y[part]
+    for i in range(x.size):
+        y[i] = tanh(x[i])
+
+
+@kernel("numba", ops.tanh_forward)
+def tanh_forward(x: Array) -> tuple[Array, TanhCache]:
+    """Keep y, which is all that backward needs."""
+    y = np.empty(x.shape, x.dtype)
+    _tanh(flat(x), flat(y))
+    return y, TanhCache(y)
+
+
+@sharded()
+@compiled
+def _tanh_gradient(dy: Array, y: Array, dx: Array, shard: int, shards: int) -> None:
+    part = part_of(y.size, shard, shards)
+    dy, y, dx = dy[part], y[part], dx[part]
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one - y[i] * y[i])
+
+
+@kernel("numba", ops.tanh_backward)
+def tanh_backward(dy: Array, cache: TanhCache) -> tuple[Array]:
+    """Two multiplications; no tanh is computed again."""
+    dx = np.empty(dy.shape, dy.dtype)
+    _tanh_gradient(flat(dy), flat(cache.y), flat(dx))
     return (dx,)

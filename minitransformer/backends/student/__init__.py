@@ -8,7 +8,7 @@ import functools
 import importlib.util
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +30,15 @@ class StudentCache(NamedTuple):
 
 def prepare() -> None:
     """Load the folder of answers, unless somebody has registered functions already."""
-    if not any("student" in op.impls for op in (*OPS.values(), *COMPOSED.values())):
+    if not any("student" in op.impls for op in _replaceable().values()):
         load(Path(os.environ.get(FOLDER) or Path.cwd()))
 
 
 def load(folder: Path) -> list[str]:
-    """Register all ops that the files of a folder define; return their names.
+    """Register all that the files of a folder define and the program calls; return the names.
+
+    These are ops and what is composed of them: whole blocks, the clipping of gradients, the
+    schedule, as far as their modules were imported.
 
     Raises
     ------
@@ -43,15 +46,16 @@ def load(folder: Path) -> list[str]:
         If there is none, or a file cannot be run.
     """
     found: list[str] = []
+    known = _replaceable()
     for path in sorted(folder.glob("*.py")):
-        functions = _functions_of(path)
+        functions = _functions_of(path, known)
         for name in functions:
-            if name.endswith("_forward") and name.replace("_forward", "_backward") in functions:
-                _register_pair(name, functions)
+            if name.endswith("_forward") and _backward_of(name) in functions:
+                _register_pair(known[name], known[_backward_of(name)], functions)
             elif name.endswith("_backward") and name.replace("_backward", "_forward") in functions:
                 pass  # with its forward
             elif name not in found:
-                _register(OPS[name], functions[name])
+                _register(known[name], functions[name])
             found.append(name)
     if not found:
         raise InputError(
@@ -61,10 +65,18 @@ def load(folder: Path) -> list[str]:
     return found
 
 
-def _functions_of(path: Path) -> Functions:
-    """Run a file, if its text defines ops, and take those that are more than a stub."""
+def _replaceable() -> dict[str, Op[..., Any]]:
+    return {**OPS, **COMPOSED}
+
+
+def _backward_of(name: str) -> str:
+    return f"{name.removesuffix('_forward')}_backward"
+
+
+def _functions_of(path: Path, known: Collection[str]) -> Functions:
+    """Run a file, if its text defines what is known, and take what is more than a stub."""
     text = path.read_text(encoding="utf-8")
-    if not any(f"def {name}(" in text for name in OPS):
+    if not any(f"def {name}(" in text for name in known):
         return {}
     spec = importlib.util.spec_from_file_location(f"answers.{path.stem}", path)
     assert spec is not None
@@ -74,7 +86,7 @@ def _functions_of(path: Path) -> Functions:
         spec.loader.exec_module(module)
     except Exception as error:
         raise InputError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    defined = {name: vars(module).get(name) for name in OPS}
+    defined = {name: vars(module).get(name) for name in known}
     return {
         name: function
         for name, function in defined.items()
@@ -84,20 +96,18 @@ def _functions_of(path: Path) -> Functions:
     }
 
 
-def _register_pair(forward_name: str, functions: Functions) -> None:
+def _register_pair(forward: Op[..., Any], backward: Op[..., Any], functions: Functions) -> None:
     """Both halves, with a cache of their own."""
-    backward_name = forward_name.replace("_forward", "_backward")
-    forward, backward = OPS[forward_name], OPS[backward_name]
 
     @functools.wraps(forward.impls["numpy"])
     def run_forward(*args: Any, **kwargs: Any) -> tuple[Any, StudentCache]:
         given = _bind(forward, args, kwargs)
-        y, cache = functions[forward_name](*given.args, **given.kwargs)
+        y, cache = functions[forward.__name__](*given.args, **given.kwargs)
         return _apart(y, given.arguments), StudentCache(cache)
 
     @functools.wraps(backward.impls["numpy"])
     def run_backward(dy: Any, cache: StudentCache) -> Any:
-        return _apart(functions[backward_name](dy, cache.content), {"dy": dy})
+        return _apart(functions[backward.__name__](dy, cache.content), {"dy": dy})
 
     kernel("student", forward, StudentCache)(run_forward)
     kernel("student", backward, StudentCache)(run_backward)

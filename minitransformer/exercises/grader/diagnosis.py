@@ -1,28 +1,19 @@
 """Name the mistake: the one sentence and the hint that a teacher would give first."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from minitransformer.backend import use_backend
 from minitransformer.exercises.grader.conditions import explain_when
 from minitransformer.exercises.grader.faults import FORM_HINTS, name_exception
-from minitransformer.exercises.grader.likeness import recognise
+from minitransformer.exercises.grader.likeness import recognise, recognise_fault
 from minitransformer.exercises.grader.observation import Observation, Observations, observe
 from minitransformer.exercises.grader.pair_task import PairTask
 from minitransformer.exercises.grader.process import AnswerError
 from minitransformer.exercises.grader.proxies import FormError
 from minitransformer.exercises.grader.relations import relate
 from minitransformer.exercises.grader.task import STUDENT, Task, Trial
-from minitransformer.testing import gradcheck
 from minitransformer.testing.diagnosis import Explanation
-from minitransformer.testing.subject import cast
-from minitransformer.testing.trees import changed_arrays
 
-_OF_FORM = frozenset(FORM_HINTS) - {"not_finite", "wrong_shape"}
-_WORDS = ("your", "line", "the", "a", "an", "it", "forward", "backward", "what", "every", "some")
 _NOTHING_SAID = ("unknown", "right_only_when", "nearly_right", "not_linear_in_dy")
 
 
@@ -60,23 +51,23 @@ def diagnose(task: Task, trial: Trial, error: Exception, seed: int) -> Diagnosis
         Of the inputs that are tried for comparison.
     """
     cause = _innermost(error)
-    if isinstance(cause, FormError):
-        return _of_form(Explanation(cause.name, str(cause)))
-    is_of_form = trial.law in ("form", "purity") and not isinstance(cause, AnswerError)
-    if is_of_form and isinstance(task, PairTask):
-        found = _fault_of_pair(task, trial)
-        if found is not None:
-            return _of_form(found)
     observed = observe(task, seed)
+    is_of_form = trial.law in ("form", "purity") and not isinstance(cause, AnswerError)
+    if isinstance(cause, FormError):
+        return _of_form(Explanation(cause.name, str(cause)), trial, observed)
+    if is_of_form and isinstance(task, PairTask):
+        found = task.fault_of(STUDENT, trial.case)
+        if found is not None:
+            return _of_form(found, trial, observed)
     if not observed.wrong_names or (is_of_form and _name_of_form(str(error)) == "not_a_tuple"):
         return _of_law(trial, error)
     first = observed.wrong_names[0]
     wrong, _ = observed.split(first)
     likeness = recognise(observed, first)
-    if likeness is not None and (likeness.share == 1.0 or not _raises(wrong)):
+    if likeness is not None and (likeness.share == 1.0 or not _raises(first, wrong)):
         mutant = likeness.mutants[0]
         return Diagnosis(mutant.name, _of_mutant(first, likeness), mutant.hint)
-    if _raises(wrong):
+    if _raises(first, wrong):
         return _of_exception(observed, wrong)
     return _of_values(task, observed, first, wrong)
 
@@ -87,8 +78,14 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _of_form(found: Explanation) -> Diagnosis:
-    return Diagnosis(found.name, as_sentence(found.sentence), FORM_HINTS.get(found.name, ""))
+def _of_form(found: Explanation, trial: Trial, observed: Observations) -> Diagnosis:
+    told = as_sentence(found.sentence)
+    mutant = recognise_fault(observed, trial.case, found.name)
+    if mutant is None:
+        return Diagnosis(found.name, told, FORM_HINTS.get(found.name, ""))
+    return Diagnosis(
+        mutant.name, f"{told} So it is who thinks: {mutant.misconception}", mutant.hint
+    )
 
 
 def _of_mutant(name: str, likeness: Any) -> str:
@@ -100,8 +97,13 @@ def _of_mutant(name: str, likeness: Any) -> str:
     return as_sentence(whole)
 
 
-def _raises(wrong: list[Observation]) -> bool:
-    return isinstance(_innermost(wrong[0].error), AnswerError) if wrong[0].error else False
+def _raises(name: str, wrong: list[Observation]) -> bool:
+    error = wrong[0].error
+    return error is not None and name not in wrong[0].got and _is_of_answer(error)
+
+
+def _is_of_answer(error: Exception) -> bool:
+    return isinstance(_innermost(error), AnswerError)
 
 
 def _of_exception(observed: Observations, wrong: list[Observation]) -> Diagnosis:
@@ -147,48 +149,12 @@ def _gradient(task: PairTask, first: str, wrong: list[Observation]) -> Explanati
     exact = [each for each in wrong if each.case.dtype == "float64"]
     labels = [each for each in exact if each.case.label not in task.spec.kinks]
     for each in labels[:1]:
-        report = _gradcheck(task, each.case.arguments)
+        report = task.gradcheck(STUDENT, each.case)
         for failure in report.failures:
             if failure.argument == first.removeprefix("d"):
                 found: Explanation = failure.explanation
                 return found
     return relate(first, wrong)
-
-
-def _gradcheck(task: PairTask, arguments: dict[str, Any]) -> Any:
-    spec = task.spec
-    with use_backend(STUDENT), np.errstate(all="ignore"):
-        return gradcheck(
-            spec.forward, spec.backward, arguments, wrt=spec.wrt, dims=spec.dims, name=spec.name
-        )
-
-
-def _fault_of_pair(task: PairTask, trial: Trial) -> Explanation | None:
-    """What the contract of forward and backward says, before any number is looked at."""
-    overwritten = _overwritten(task, trial)
-    if overwritten or not task.spec.wrt:
-        return overwritten
-    try:
-        report = _gradcheck(task, trial.case.arguments)
-    except Exception:
-        return None
-    faults = [each.explanation for each in report.failures if each.explanation.name in _OF_FORM]
-    return faults[0] if faults else None
-
-
-def _overwritten(task: PairTask, trial: Trial) -> Explanation | None:
-    """Whether forward writes into what it is given."""
-    given = cast(trial.case.arguments, trial.case.dtype)
-    before = copy.deepcopy(given)
-    task.subject(STUDENT).forward(given)
-    changed = changed_arrays(before, given)
-    if not changed:
-        return None
-    return Explanation(
-        "input_overwritten",
-        f"forward writes into its argument {changed[0]}: it belongs to the caller, who may need it "
-        "again",
-    )
 
 
 def _of_law(trial: Trial, error: Exception) -> Diagnosis:

@@ -130,6 +130,7 @@ FORM_HINTS: dict[str, str] = {
     "cache_overwritten": "Backward may run twice on one cache: work on new arrays.",
     "not_repeatable": "Nothing may be remembered between calls or drawn at random inside.",
     "forward_not_repeatable": "Nothing may be remembered between calls or drawn at random inside.",
+    "never_written": "Which thread is to write the entries that are NaN here? Count the blocks.",
     "not_finite": "Look for exp of a large number, the logarithm of 0, and 0 / 0.",
     "wrong_shape": "Write the shape behind every line; a gradient has its argument's shape.",
     "memory_layout_assumed": "Use reshape and indices, and leave the order in memory to NumPy.",

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from minitransformer.exercises.grader.child.device import marking_allocators
 from minitransformer.exercises.grader.process import StudentProcess
 from minitransformer.exercises.grader.proxies import FormError, proxy
-from minitransformer.exercises.grader.task import Case, Results, Task
+from minitransformer.exercises.grader.task import Case, EachResult, Results, Task
 from minitransformer.testing import FunctionSpec
 from minitransformer.testing.layouts import LAYOUTS
 from minitransformer.testing.specs import Arguments, Cases, Dims
 from minitransformer.testing.subject import TOLERANCES, LawError, cast, compare, with_arrays
+from minitransformer.testing.trees import leaves
 
 
 class FunctionTask(Task):
@@ -29,7 +31,18 @@ class FunctionTask(Task):
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        yield
+        """Let mutants that run on a simulated GPU find the same memory as the answer."""
+        if not self.spec.function.__module__.endswith(".threads"):
+            yield
+            return
+        from numba import cuda
+
+        before = dict(vars(cuda))
+        vars(cuda).update(marking_allocators(cuda))
+        try:
+            yield
+        finally:
+            vars(cuda).update(before)
 
     def all_cases(self, seed: int, dims: Dims | None = None) -> Cases:
         return self.spec.inputs(np.random.default_rng(seed))
@@ -37,12 +50,12 @@ class FunctionTask(Task):
     def laws(self, case: Case) -> Iterator[tuple[str, Callable[[], float]]]:
         is_first = case.label == next(iter(self.cases(0)))
         if is_first or not self.is_slow:
-            yield "form", lambda: self._has_form(case)
+            yield "form", lambda: self._has_form(case, self._student)
         elif case.dtype != "float64":
             return
         yield (
             "reference",
-            lambda: compare(self.got(case), self.expected(case), TOLERANCES[case.dtype]),
+            lambda: compare(dict(self.got(case)), self.expected(case), TOLERANCES[case.dtype]),
         )
         if case.dtype == "float64" and not self.is_slow:
             yield "repeatable", lambda: self._is_repeatable(case)
@@ -50,33 +63,41 @@ class FunctionTask(Task):
 
     def expected(self, case: Case) -> Results:
         exact = cast(cast(case.arguments, case.dtype), "float64")
-        return self._outcome(self.spec.reference, exact)
+        return dict(self._outcome(self.spec.reference, exact))
 
-    def got(self, case: Case) -> Results:
+    def got(self, case: Case) -> EachResult:
         return self._outcome(self._student, cast(case.arguments, case.dtype))
 
-    def mutated(self, case: Case, target: Any, mutant: Callable[..., Any]) -> Results:
+    def mutated(self, case: Case, target: Any, mutant: Callable[..., Any]) -> EachResult:
         return self._outcome(self.spec.harness(mutant), cast(case.arguments, case.dtype))
 
-    def _outcome(self, function: Callable[..., Any], arguments: Arguments) -> Results:
+    def _outcome(self, function: Callable[..., Any], arguments: Arguments) -> EachResult:
         given = copy.deepcopy(arguments)  # callables and generators have a state of their own
-        result = function(**given)
-        return dict(_named_numbers(result, "result")) | {
-            path: array for name, tree in given.items() for path, array in _arrays(tree, name)
-        }
+        for path, leaf in leaves(function(**given), "result"):
+            if leaf is not None and not callable(leaf):
+                yield path, _as_numbers(leaf)
+        for path, leaf in leaves(given):
+            if isinstance(leaf, np.ndarray | list):  # what can be overwritten
+                yield path, np.asarray(leaf)
 
-    def _has_form(self, case: Case) -> float:
+    def fault(self, case: Case, target: Any, mutant: Callable[..., Any]) -> str:
+        try:
+            self._has_form(case, self.spec.harness(mutant))
+        except FormError as error:
+            return error.name
+        return ""
+
+    def _has_form(self, case: Case, function: Callable[..., Any]) -> float:
         """The result is the same sort of thing as the library's, of the same dtypes."""
         model = self.spec.reference if self.is_slow else self._textbook
         got, expected = (
-            function(**cast(copy.deepcopy(case.arguments), case.dtype))
-            for function in (self._student, model)
+            each(**cast(copy.deepcopy(case.arguments), case.dtype)) for each in (function, model)
         )
         _same_form("result", got, cast(expected, case.dtype) if self.is_slow else expected)
         return 0.0
 
     def _is_repeatable(self, case: Case) -> float:
-        first, second = self.got(case), self.got(case)
+        first, second = dict(self.got(case)), dict(self.got(case))
         if any(not np.array_equal(first[k], second[k], equal_nan=True) for k in first):
             raise FormError(
                 "not_repeatable",
@@ -93,7 +114,8 @@ class FunctionTask(Task):
                 continue  # some arguments are there to be overwritten
             given = with_arrays(change, case.arguments)
             try:
-                worst = max(worst, compare(self._outcome(self._student, given), expected, 1e-9))
+                got = dict(self._outcome(self._student, given))
+                worst = max(worst, compare(got, expected, 1e-9))
             except LawError as error:
                 raise LawError(f"with arrays laid out {name}: {error}") from error
         return worst
@@ -128,31 +150,8 @@ def _same_kind(got: Any, expected: Any) -> bool:
     return got == expected or (got.kind in "iu" and expected.kind in "iu")
 
 
-def _named_numbers(result: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield all numbers that a result holds as arrays, whatever way it is nested."""
-    if isinstance(result, str | bytes):
-        codes = [*result] if isinstance(result, bytes) else list(map(ord, result))
-        yield name, np.array(codes, np.int64)
-    elif isinstance(result, dict):
-        for key, item in result.items():
-            yield from _named_numbers(item, f"{name}[{key!r}]")
-    elif isinstance(result, list | tuple) and not all(map(_is_number, result)):
-        for number, item in enumerate(result):
-            yield from _named_numbers(item, f"{name}[{number}]")
-    elif result is not None and not callable(result):
-        yield name, np.asarray(result)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.generic)
-
-
-def _arrays(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield what can be overwritten as arrays: those, and lists of numbers."""
-    if isinstance(tree, np.ndarray):
-        yield name, tree
-    elif isinstance(tree, list) and all(map(_is_number, tree)):
-        yield name, np.array(tree)
-    elif isinstance(tree, list | tuple):
-        for number, item in enumerate(tree):
-            yield from _arrays(item, f"{name}[{number}]")
+def _as_numbers(leaf: Any) -> Any:
+    """An array of what a leaf holds: numbers, bytes, or the letters of a text."""
+    if isinstance(leaf, str | bytes):
+        return np.array([*leaf] if isinstance(leaf, bytes) else [*map(ord, leaf)], np.int64)
+    return np.asarray(leaf)

@@ -38,6 +38,8 @@ HUNTED = 15
 _CALM = "The other exercises are not affected. Take it out and try again."
 _OWN = ("transposed", "dtype")
 """Options that functions of the library have beyond what an exercise asks for."""
+_SETTINGS = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_BOUNDSCHECK": "1"}
+"""Kernels run without a GPU, and may not go beyond the end of an array without a word."""
 
 
 def grade(
@@ -86,8 +88,7 @@ def _refuse_frameworks(answer: Answer) -> None:
 
 
 def _judge(answer: Answer, exercise: Exercise, limits: Limits, seed: int) -> Verdict:
-    environment = {"NUMBA_ENABLE_CUDASIM": "1"} if exercise.kind == "cuda" else {}
-    with np.errstate(all="ignore"), StudentProcess(limits, environment) as process:
+    with np.errstate(all="ignore"), StudentProcess(limits, _SETTINGS) as process:
         return _judge_in(process, answer, exercise, limits, seed)
 
 

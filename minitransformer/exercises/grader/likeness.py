@@ -2,25 +2,30 @@
 
 import inspect
 import itertools
+import math
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from minitransformer.exercises.grader.observation import (
     Observation,
     Observations,
+    distance,
     observe_mutant,
     same_numbers,
 )
 from minitransformer.exercises.grader.slips import confusions_of, slips_of
-from minitransformer.exercises.grader.task import Task
+from minitransformer.exercises.grader.task import Case, Task
 from minitransformer.exercises.source import plain
 from minitransformer.testing.mutants import Mutant, mutants_of
 
 ENOUGH = 0.5
 MOST_PAIRS = 120
 DEPTH = 3
+NO_DISTANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,15 @@ class Likeness:
         Of the wrong inputs, how many give the same wrong result; 1 if it explains everything.
     others : int
         How many of the other results agree on all inputs.
+    distance : float
+        Largest difference between the wrong results, relative to their size; infinite if none was
+        seen, since both do nothing but raise exceptions.
     """
 
     mutants: tuple[Mutant, ...]
     share: float
-    others: int
+    others: int = 0
+    distance: float = 0.0
 
 
 def recognise(observed: Observations, name: str) -> Likeness | None:
@@ -62,12 +71,32 @@ def recognise(observed: Observations, name: str) -> Likeness | None:
     found = liken(named)
     best = _best(found)
     if best is None or best.share < 1.0:
-        best = _best(liken(_slips(observed.task)), 1.0) or best
+        slips = [each for each in liken(_slips(observed.task)) if each.distance < math.inf]
+        best = _best(slips, 1.0) or best
     if best is None or best.share < 1.0:
         possible = [one for one in named if _is_possible(observed, name, one)]
         pairs = itertools.islice(_pairs(possible), MOST_PAIRS)
         best = _best(liken(pairs), 1.0) or best
     return best if best and best.share >= ENOUGH else None
+
+
+def recognise_fault(observed: Observations, case: Case, fault: str) -> Mutant | None:
+    """Find the mutant that has this fault of form on one input, and agrees on all of them."""
+    for suspect in suspects(observed.task):
+        if _has_fault(observed.task, case, suspect, fault) and all(
+            _agrees(number, name, observed, suspect)
+            for number, each in enumerate(observed.all)
+            for name in each.expected
+        ):
+            return suspect.mutants[0]
+    return None
+
+
+def _has_fault(task: Task, case: Case, suspect: Suspect, fault: str) -> bool:
+    try:
+        return task.fault(case, suspect.target, suspect.function) == fault
+    except Exception:  # whatever a mutant does on an input that it was not made for
+        return False
 
 
 def _is_possible(observed: Observations, name: str, suspect: Suspect) -> bool:
@@ -81,7 +110,7 @@ def _is_possible(observed: Observations, name: str, suspect: Suspect) -> bool:
 
 def _best(found: list[Likeness], least: float = 0.0) -> Likeness | None:
     enough = (each for each in found if each.share >= least)
-    return max(enough, key=lambda each: (each.share, each.others), default=None)
+    return max(enough, key=lambda each: (each.share, each.others, -each.distance), default=None)
 
 
 def _slips(task: Task) -> Iterator[Suspect]:
@@ -167,16 +196,26 @@ def _likeness(observed: Observations, name: str, suspect: Suspect) -> Likeness |
         return None
     agreeing = sum(map(agrees, wrong))
     if agreeing < len(wrong) or not all(map(agrees, right)):
-        return Likeness(suspect.mutants, min(0.99, agreeing / len(wrong)), 0)
-    others = [other for other in observed.wrong_names if other != name]
-    return Likeness(
-        suspect.mutants, 1.0, sum(all(agrees(n, other) for n in numbers) for other in others)
-    )
+        return Likeness(suspect.mutants, min(0.99, agreeing / len(wrong)))
+    others = [other for other in observed.all[wrong[0]].expected if other != name]
+    agreed = sum(all(agrees(number, other) for number in numbers) for other in others)
+    distances = [
+        max(NO_DISTANCE, distance(observed.all[n].got[name], suspect.seen[n].got[name]))
+        for n in wrong
+        if observed.all[n].case.dtype == "float64" and name in observed.all[n].got
+    ]
+    return Likeness(suspect.mutants, 1.0, agreed, max(distances, default=math.inf))
 
 
 def _kind(error: Exception | None) -> str:
     """Name of the exception that an answer or a mutant raised."""
     return getattr(error, "type", type(error).__name__)
+
+
+def _divided(ours: Observation, theirs: Observation, name: str) -> bool:
+    """Whether compiled code has refused to divide by zero where NumPy gave what is not finite."""
+    is_refused = _kind(ours.error) == "ZeroDivisionError"
+    return is_refused and not np.isfinite(theirs.got.get(name, 0.0)).all()
 
 
 def _agrees(number: int, name: str, observed: Observations, suspect: Suspect) -> bool:
@@ -185,11 +224,11 @@ def _agrees(number: int, name: str, observed: Observations, suspect: Suspect) ->
     if number not in suspect.seen:
         suspect.seen[number] = observe_mutant(observed.task, ours, suspect.target, suspect.function)
     theirs = suspect.seen[number]
-    if ours.error is not None or theirs.error is not None:
+    if name not in ours.got and name not in theirs.got:
         return _kind(ours.error) == _kind(theirs.error)
+    if name not in ours.got or name not in theirs.got:
+        return _divided(ours, theirs, name)
     is_wrong, looks_wrong = name in ours.wrong, name in theirs.wrong
     if ours.case.dtype != "float64" or not (is_wrong and looks_wrong):
         return is_wrong == looks_wrong
-    return (
-        name in ours.got and name in theirs.got and same_numbers(ours.got[name], theirs.got[name])
-    )
+    return same_numbers(ours.got[name], theirs.got[name])

@@ -35,17 +35,6 @@ def own_group() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started."""
-    if sys.platform == "win32":
-        process.kill()  # its children are in its job, which ends with our handle
-        return
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-
-
 def memory_of(process: subprocess.Popen[bytes]) -> int:
     """Bytes in use, where only asking helps: macOS does not keep a limit on memory."""
     if sys.platform != "darwin":
@@ -56,18 +45,28 @@ def memory_of(process: subprocess.Popen[bytes]) -> int:
 
 
 class Job:
-    """On Windows, a job: its processes have a limit on memory and end with it."""
+    """A process and all that it starts; on Windows they have a limit on memory together."""
 
     def __init__(self, process: subprocess.Popen[bytes], memory: int) -> None:
-        self._handle: Any = None
+        self._process = process
         if sys.platform == "win32":
             self._handle = _make_job(int(process._handle), memory)
 
+    def end(self) -> None:
+        """End all of it."""
+        if sys.platform == "win32":
+            ctypes.windll.kernel32.TerminateJobObject(self._handle, 1)
+            self._process.kill()
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self._process.kill()
+
     def close(self) -> None:
-        """End what is left of it."""
-        if sys.platform == "win32" and self._handle:
+        """Give back what the system lent."""
+        if sys.platform == "win32":
             ctypes.windll.kernel32.CloseHandle(self._handle)
-            self._handle = None
 
 
 if sys.platform == "win32":

@@ -1,5 +1,6 @@
 """A forward, a backward, or both, judged by the laws of ops."""
 
+import copy
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,15 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer.backend import Op, forget, kernel
+from minitransformer.backend import Op, forget, kernel, use_backend
+from minitransformer.exercises.grader.faults import FORM_HINTS
 from minitransformer.exercises.grader.process import StudentProcess
 from minitransformer.exercises.grader.proxies import StudentCache, proxy
-from minitransformer.exercises.grader.task import EVERY, MUTANT, STUDENT, Case, Results, Task
-from minitransformer.testing import LAWS, OpSpec, Subject
+from minitransformer.exercises.grader.task import (
+    EVERY,
+    MUTANT,
+    STUDENT,
+    Case,
+    EachResult,
+    Results,
+    Task,
+)
+from minitransformer.testing import LAWS, OpSpec, Subject, gradcheck
+from minitransformer.testing.diagnosis import Explanation
 from minitransformer.testing.differences import cotangent
 from minitransformer.testing.laws import form, layout, linearity, purity, reference
 from minitransformer.testing.specs import Arguments, Cases, Dims
 from minitransformer.testing.subject import cast
+from minitransformer.testing.trees import changed_arrays
+
+_OF_FORM = frozenset(FORM_HINTS) - {"never_written", "not_finite", "wrong_shape"}
 
 
 class PairTask(Task):
@@ -77,15 +91,56 @@ class PairTask(Task):
         given, dy = self._given(case)
         return self.subject("numpy").results(cast(given, "float64"), cast(dy, "float64"))
 
-    def got(self, case: Case) -> Results:
-        return self.subject(STUDENT).results(*self._given(case))
+    def got(self, case: Case) -> EachResult:
+        return self.subject(STUDENT).each_result(*self._given(case))
 
-    def mutated(self, case: Case, target: Any, mutant: Callable[..., Any]) -> Results:
+    def mutated(self, case: Case, target: Any, mutant: Callable[..., Any]) -> EachResult:
         target.impls[MUTANT] = mutant
         try:
-            return self.subject(MUTANT).results(*self._given(case))
+            yield from self.subject(MUTANT).each_result(*self._given(case))
         finally:
             del target.impls[MUTANT]
+
+    def fault(self, case: Case, target: Any, mutant: Callable[..., Any]) -> str:
+        target.impls[MUTANT] = mutant
+        try:
+            found = self.fault_of(MUTANT, case)
+        finally:
+            del target.impls[MUTANT]
+        return found.name if found else ""
+
+    def fault_of(self, backend: str, case: Case) -> Explanation | None:
+        """What the contract of forward and backward says, before any number is looked at."""
+        overwritten = self._overwritten(backend, case)
+        if overwritten or not self.spec.wrt:
+            return overwritten
+        try:
+            report = self.gradcheck(backend, case)
+        except Exception:
+            return None
+        faults = [each.explanation for each in report.failures if each.explanation.name in _OF_FORM]
+        return faults[0] if faults else None
+
+    def gradcheck(self, backend: str, case: Case) -> Any:
+        """Compare the gradients with finite differences."""
+        spec = self.spec
+        pair = (spec.forward, spec.backward)
+        with use_backend(backend), np.errstate(all="ignore"):
+            return gradcheck(*pair, case.arguments, wrt=spec.wrt, dims=spec.dims, name=spec.name)
+
+    def _overwritten(self, backend: str, case: Case) -> Explanation | None:
+        """Whether forward writes into what it is given."""
+        given = cast(case.arguments, case.dtype)
+        before = copy.deepcopy(given)
+        self.subject(backend).forward(given)
+        changed = changed_arrays(before, given)
+        if not changed:
+            return None
+        return Explanation(
+            "input_overwritten",
+            f"forward writes into its argument {changed[0]}: it belongs to the caller, who may "
+            "need it again",
+        )
 
     def shown(self, case: Case) -> Arguments:
         given, dy = self._given(case)

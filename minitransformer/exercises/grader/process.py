@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from minitransformer import errors
 from minitransformer.exercises.grader.child.changes import changes, fingerprints
 from minitransformer.exercises.grader.child.values import (
@@ -19,7 +21,7 @@ from minitransformer.exercises.grader.child.values import (
     read_message,
     write_message,
 )
-from minitransformer.exercises.grader.limits import Job, Limits, end, memory_of, own_group
+from minitransformer.exercises.grader.limits import Job, Limits, memory_of, own_group
 
 LIBRARY = Path(errors.__file__).resolve().parent
 _START = (
@@ -28,8 +30,12 @@ _START = (
 )
 _KEPT_VARIABLES = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "NUMBER_OF_PROCESSORS")
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_PATH = os.pathsep.join([str(Path(sys.base_prefix, "Library", "bin")), os.defpath])
+"""Where NumPy's libraries lie in a conda environment on Windows, and nothing of the caller's."""
 _LOOK_EVERY = 0.2
-_ASLEEP = 2.0
+_ASLEEP = 30.0
+MOST_NUMBERS = 2**14
+"""So many may an answer hand to one of our functions."""
 
 
 class AnswerError(Exception):
@@ -95,7 +101,7 @@ class StudentProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        end(self._process)
+        self._job.end()
         self._process.wait()
         self._is_over.set()
         self._job.close()
@@ -109,7 +115,7 @@ class StudentProcess:
 
     @property
     def _seconds(self) -> float:
-        """How long the student's process has been at work; our own work does not count."""
+        """How long the answer has been at work; what we do with its results does not count."""
         return self._spent + (time.monotonic() - self._asked_at if self._asked_at else 0.0)
 
     def request(self, do: str, **details: Any) -> dict[str, Any]:
@@ -164,10 +170,18 @@ class StudentProcess:
         return len(self._functions) - 1
 
     def _reply(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Call one of our functions that was an argument."""
+        """Call one of our functions that was an argument; this work is theirs, and so is the time.
+
+        It is refused where the numbers are so many that it could take all memory.
+        """
+        self._asked_at = time.monotonic()
         try:
             function = self._functions[question["ask"]]
             given = {"args": tuple(question["args"]), "kwargs": question["kwargs"]}
+            if (count := _count(given)) > MOST_NUMBERS:
+                raise ValueError(
+                    f"the arguments hold {count:,} numbers, expected {MOST_NUMBERS:,} or fewer"
+                )
             before = fingerprints(given)
             result = function(*given["args"], **given["kwargs"])
             return {"result": result, "changed": changes(given, before)}
@@ -176,7 +190,7 @@ class StudentProcess:
 
     def _stop(self, name: str, deed: str) -> Stopped:
         self._end = self._end or Stopped(name, deed)
-        end(self._process)
+        self._job.end()
         return self._end
 
     def _how_it_ended(self) -> Stopped:
@@ -217,7 +231,16 @@ class StudentProcess:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         home = dict.fromkeys(("HOME", "USERPROFILE", "TEMP", "TMP", "TMPDIR"), self._folder.name)
         threads = dict.fromkeys(_ONE_THREAD, "1")
-        return {**kept, **home, **threads, "PATH": os.defpath, **self._environment}
+        return {**kept, **home, **threads, "PATH": _PATH, **self._environment}
+
+
+def _count(tree: Any) -> int:
+    """How many numbers there are in arguments."""
+    if isinstance(tree, dict):
+        return sum(map(_count, tree.values()))
+    if isinstance(tree, list | tuple):
+        return sum(map(_count, tree))
+    return np.size(tree) if isinstance(tree, np.ndarray) else 1
 
 
 _FATAL = {

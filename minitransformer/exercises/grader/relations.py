@@ -14,6 +14,7 @@ from minitransformer.exercises.grader.related import Array, Pair, broadcast
 from minitransformer.exercises.grader.relations_in_part import (
     first_or_last_wrong,
     input_overwritten,
+    never_written,
     wrong_where_masked,
     wrong_where_negative,
 )
@@ -220,7 +221,8 @@ def nearly_right(p: Pair) -> str | None:
 
 
 RELATIONS: tuple[Callable[[Pair], str | None], ...] = (
-    *(input_overwritten, only_reshaped, transposed, wrong_size, not_finite, not_filtered),
+    *(input_overwritten, only_reshaped, transposed, wrong_size),
+    *(never_written, not_finite, not_filtered),
     *(left_as_it_was, zero, sign_flipped, constant_factor, complement, argument_missing),
     *(argument_not_multiplied, constant_added, another_power, reversed_order, shifted),
     *(first_or_last_wrong, wrong_where_masked, wrong_where_negative, factor_of_each_row),

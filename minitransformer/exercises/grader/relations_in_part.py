@@ -15,6 +15,15 @@ def input_overwritten(p: Pair) -> str | None:
     return f"your function writes into its argument {p.name}, which belongs to the caller"
 
 
+def never_written(p: Pair) -> str | None:
+    """Memory as it was allocated, in which the grader had set every bit."""
+    bits = np.ascontiguousarray(p.got).view(np.uint64)
+    untouched = bits == np.iinfo(np.uint64).max
+    if not untouched.any():
+        return None
+    return f"{untouched.sum()} of the {untouched.size} entries of {p.name} were never written"
+
+
 def first_or_last_wrong(p: Pair) -> str | None:
     """Right everywhere but at one end of an axis."""
     if not p.fits:

@@ -14,6 +14,7 @@ from minitransformer.testing.specs import Arguments, Cases, Dims
 from minitransformer.testing.subject import TOLERANCES, LawError, cast, compare
 
 Results = dict[str, Any]
+EachResult = Iterator[tuple[str, Any]]
 EVERY = 3
 """Of the inputs of less common sorts, every third one is tried."""
 STUDENT, MUTANT = "student", "mutant"
@@ -82,14 +83,18 @@ class Task(ABC):
         """What is right, computed in float64."""
 
     @abstractmethod
-    def got(self, case: Case) -> Results:
-        """What the student's functions give."""
+    def got(self, case: Case) -> EachResult:
+        """What the student's functions give, by name, as it comes."""
 
     @abstractmethod
     def mutated(
         self, case: Case, target: Callable[..., Any], mutant: Callable[..., Any]
-    ) -> Results:
+    ) -> EachResult:
         """What the library gives with a mutant in the place of one function."""
+
+    @abstractmethod
+    def fault(self, case: Case, target: Callable[..., Any], mutant: Callable[..., Any]) -> str:
+        """Name of the fault of form that a mutant has; empty if it has none."""
 
     def shown(self, case: Case) -> Arguments:
         """What to show of an input."""
@@ -122,6 +127,6 @@ class Task(ABC):
     def error(self, case: Case) -> float:
         """Worst relative error on one input; infinite if it is no matter of rounding."""
         try:
-            return compare(self.got(case), self.expected(case), TOLERANCES[case.dtype])
+            return compare(dict(self.got(case)), self.expected(case), TOLERANCES[case.dtype])
         except LawError:
             return float("inf")

@@ -131,11 +131,11 @@ class Verdict:
 
 def counterexample(seen: Observation, arguments: dict[str, Any]) -> Counterexample:
     """Show where an answer is wrong."""
-    if seen.error is not None:
+    name = seen.wrong[0] if seen.wrong else ""
+    if seen.error is not None and name not in seen.got:
         return Counterexample(seen.case.label, arguments, raised=str(seen.error)[:500])
-    if not seen.wrong:
+    if not name:
         return Counterexample(seen.case.label, arguments)
-    name = seen.wrong[0]
     expected, got = np.asarray(seen.expected[name]), np.asarray(seen.got.get(name, np.nan))
     return Counterexample(
         seen.case.label, arguments, name, expected, got, first_difference(got, expected)

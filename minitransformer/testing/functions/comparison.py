@@ -1,6 +1,5 @@
 """Compare what a function does with what its reference does."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from minitransformer.testing.functions.base import Function, FunctionSpec
 from minitransformer.testing.layouts import backwards, inside, spread, transposed
 from minitransformer.testing.specs import Arguments
 from minitransformer.testing.subject import TOLERANCES, LawError, cast, compare, with_arrays
-from minitransformer.testing.trees import named_arrays
+from minitransformer.testing.trees import is_number, leaves, named_arrays
 
 LAYOUTS = (np.copy, spread, transposed, backwards, inside)
 """Of arrays that may be written."""
@@ -37,14 +36,14 @@ def equals_reference(
         given = cast(arguments, dtype)
         arrays = [array for _, array in named_arrays(given, "given")]
         has_floats = any(array.dtype.kind == "f" for array in arrays)
-        expected = dict(_leaves(_outcome(spec.reference, cast(given, "float64"))))
+        expected = _arrays(_outcome(spec.reference, cast(given, "float64")))
         for layout in LAYOUTS if arrays else LAYOUTS[:1]:
             try:
                 with use_backend(backend):
                     outcome = _outcome(function, with_arrays(layout, given))
                 if has_floats:
                     _check_precision(outcome, dtype)
-                worst = max(worst, _compare(dict(_leaves(outcome)), expected, TOLERANCES[dtype]))
+                worst = max(worst, _compare(_arrays(outcome), expected, TOLERANCES[dtype]))
             except Exception as error:
                 raise LawError(f"reference ({label}): {error}") from error
     return worst
@@ -55,22 +54,13 @@ def _outcome(function: Function, arguments: Arguments) -> Arguments:
     return {"result": function(**arguments), **arguments}
 
 
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Walk through lists, tuples and dicts; numbers, and lists of nothing else, become arrays."""
-    if isinstance(tree, dict):
-        for key, item in tree.items():
-            yield from _leaves(item, f"{path}[{key!r}]" if path else key)
-    elif isinstance(tree, list | tuple) and not all(map(_is_number, tree)):
-        for number, item in enumerate(tree):
-            yield from _leaves(item, f"{path}[{number}]")
-    elif isinstance(tree, list | tuple | np.ndarray) or _is_number(tree):
-        yield path, np.asarray(tree)
-    else:
-        yield path, tree
+def _arrays(outcome: Arguments) -> dict[str, Any]:
+    """Everything by its path; numbers, and lists of nothing else, become arrays."""
+    return {path: np.asarray(leaf) if _is_array(leaf) else leaf for path, leaf in leaves(outcome)}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.generic)
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, list | tuple | np.ndarray) or is_number(leaf)
 
 
 def _check_precision(outcome: Arguments, dtype: str) -> None:

@@ -32,12 +32,18 @@ def _zero(rng: np.random.Generator) -> Cases:
 
 
 def _kv_append(rng: np.random.Generator) -> Cases:
-    def case(length: int, new: int) -> Arguments:
-        sizes = {"keys": (9, 4), "values": (9, 5), "k": (new, 4), "v": (new, 5)}
+    def case(length: int, new: int, width: int = 5) -> Arguments:
+        sizes = {"keys": (9, 4), "values": (9, width), "k": (new, 4), "v": (new, width)}
         arrays = {name: rng.standard_normal((2, 3, *size)) for name, size in sizes.items()}
         return arrays | {"length": length}
 
-    return {"empty": case(0, 6), "one token": case(6, 1), "several": case(2, 3), "full": case(7, 2)}
+    return {
+        "empty": case(0, 6),
+        "one token": case(6, 1),
+        "several": case(2, 3),
+        "full": case(7, 2),
+        "keys as wide as values": case(3, 2, width=4),
+    }
 
 
 STATE = (

@@ -12,7 +12,7 @@ from minitransformer.testing.mutants.base import Mutant, textbook
 __all__ = ["MODULES", "MUTANTS", "Mutant", "mutants_of"]
 
 MODULES = (
-    *("products", "linear", "embedding", "activations", "gelu", "dropout", "mse"),
+    *("products", "linear", "embedding", "activations", "gelu", "swiglu", "dropout", "mse"),
     *("softmax_forward", "softmax_backward", "cross_entropy_forward", "cross_entropy_backward"),
     *("label_smoothing", "layer_norm_forward", "layer_norm_parameters", "layer_norm_backward"),
     *("rms_norm", "heads", "attention_forward", "attention_masks", "attention_backward"),

@@ -1,13 +1,15 @@
-"""Mistakes in ReLU and SiLU."""
+"""Mistakes in ReLU, tanh and SiLU."""
 
 from minitransformer import ops
 from minitransformer.testing.mutants.base import Mutant
 
 RELU, DRELU = ops.relu_forward, ops.relu_backward
+TANH, DTANH = ops.tanh_forward, ops.tanh_backward
 SILU, DSILU = ops.silu_forward, ops.silu_backward
 
 _RELU = "np.maximum(x, 0.0)"
 _RELU_DX = "dx = np.where(cache.x > 0.0, dy, 0.0)"
+_TANH_DX = "dx = dy * (1.0 - y * y)"
 _SIGMOID = "np.exp(-np.logaddexp(0.0, -x))"
 _SILU_DX = "dx = dy * (sigmoid + x * sigmoid * (1.0 - sigmoid))"
 
@@ -95,6 +97,69 @@ MUTANTS = (
         {_RELU_DX: "dx = dy * np.maximum(cache.x, 0.0)"},
         "The gradient is dy times y.",
         "dy times the slope of y: where x is positive that is 1.",
+    ),
+    Mutant(
+        "tanh_is_the_sigmoid",
+        TANH,
+        {"np.tanh(x)": "0.5 * (1.0 + np.tanh(0.5 * x))"},
+        "tanh and the sigmoid are the same curve.",
+        "The same form, but tanh goes from -1 to 1 and is 0 at 0.",
+    ),
+    Mutant(
+        "tanh_is_the_tangent",
+        TANH,
+        {"np.tanh(x)": "np.tan(x)"},
+        "tanh is the tangent.",
+        "It is the hyperbolic one, which is bounded.",
+    ),
+    Mutant(
+        "tanh_of_half_of_x",
+        TANH,
+        {"np.tanh(x)": "np.tanh(0.5 * x)"},
+        "tanh(x) is (1 - exp(-x)) / (1 + exp(-x)).",
+        "Divide numerator and denominator of the definition by exp(x): what is in the exponent?",
+    ),
+    Mutant(
+        "tanh_cut_at_one",
+        TANH,
+        {"np.tanh(x)": "np.clip(x, -1.0, 1.0)"},
+        "tanh is x, cut off at -1 and 1.",
+        "That is the hard tanh, which has corners.",
+    ),
+    Mutant(
+        "tanh_slope_of_the_sigmoid",
+        DTANH,
+        {_TANH_DX: "dx = dy * y * (1.0 - y)"},
+        "The derivative is y (1 - y).",
+        "That is the sigmoid's.",
+    ),
+    Mutant(
+        "tanh_slope_without_the_square",
+        DTANH,
+        {_TANH_DX: "dx = dy * (1.0 - y)"},
+        "The derivative is 1 - y.",
+        "The slope is the same at x and -x.",
+    ),
+    Mutant(
+        "tanh_slope_adds_the_square",
+        DTANH,
+        {_TANH_DX: "dx = dy * (1.0 + y * y)"},
+        "The derivative is 1 + y^2.",
+        "That is the tangent's; where does tanh flatten?",
+    ),
+    Mutant(
+        "tanh_taken_twice",
+        DTANH,
+        {_TANH_DX: "dx = dy * (1.0 - np.tanh(y) ** 2)"},
+        "The cache holds x.",
+        "It holds y, which is tanh(x) already.",
+    ),
+    Mutant(
+        "tanh_slope_without_dy",
+        DTANH,
+        {_TANH_DX: "dx = 1.0 - y * y"},
+        "The gradient is the slope.",
+        "By the chain rule: the slope times the gradient that arrives from above.",
     ),
     Mutant(
         "silu_is_the_sigmoid",

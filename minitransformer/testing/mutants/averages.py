@@ -113,6 +113,23 @@ MUTANTS = (
         "Each has seen a part of the batch of its own.",
     ),
     Mutant(
+        "first_gradient_counted_twice",
+        average_gradients,
+        {"np.zeros_like(gradients[0])": "gradients[0].copy()"},
+        "A sum starts with its first term.",
+        "It does, if that term is not added once more: where does the loop begin?",
+    ),
+    Mutant(
+        "first_gradient_not_weighted",
+        average_gradients,
+        {
+            "np.zeros_like(gradients[0])": "gradients[0].copy()",
+            "zip(gradients, counts, strict=True)": "zip(gradients[1:], counts[1:], strict=True)",
+        },
+        "A sum starts with its first gradient, and the others are weighted.",
+        "Each gradient counts as often as its worker had targets, the first one too.",
+    ),
+    Mutant(
         "first_gradient_overwritten",
         average_gradients,
         {

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -14,6 +15,11 @@ from minitransformer.testing.checks import Row, check_function, check_op
 from minitransformer.testing.functions import function_spec
 from minitransformer.testing.specs import SPECS
 from minitransformer.testing.subject import TOLERANCES
+
+MOST_ROUNDS = 2**16
+"""After so many rounds of its while loops a mutant is taken to be endless."""
+
+_NEXT_ROUND = "_next_round"
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Mutant:
     helpers: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
 
     def build(self) -> Callable[..., Any]:
-        """Compile the wrong version, in the namespace of the right one.
+        """Compile the wrong version, in the namespace of the right one; it always comes to an end.
 
         Raises
         ------
@@ -64,7 +70,9 @@ class Mutant:
         module = ast.parse(source)
         for definition in module.body:
             definition.decorator_list = _decorators(definition)  # type: ignore[attr-defined]
-        namespace = dict(vars(sys.modules[function.__module__]))
+            if not definition.decorator_list:  # type: ignore[attr-defined]
+                _count_rounds(definition)
+        namespace = {**vars(sys.modules[function.__module__]), _NEXT_ROUND: _counter()}
         exec(compile(module, f"<mutant {self.name}>", "exec"), namespace)
         built: Callable[..., Any] = namespace[function.__name__]
         return built
@@ -91,6 +99,24 @@ def textbook(target: Callable[..., Any]) -> Callable[..., Any]:
     """The function as the library's own text defines it, behind a dispatchable op or not."""
     impls: Mapping[str, Callable[..., Any]] = getattr(target, "impls", {"numpy": target})
     return impls["numpy"]
+
+
+def _count_rounds(definition: ast.stmt) -> None:
+    """Let every round of a while loop be counted: a mistake may make it go on for ever."""
+    for loop in ast.walk(definition):
+        if isinstance(loop, ast.While):
+            loop.body[:0] = ast.parse(f"{_NEXT_ROUND}()").body
+    ast.fix_missing_locations(definition)
+
+
+def _counter() -> Callable[[], None]:
+    rounds = itertools.count(1)
+
+    def next_round() -> None:
+        if next(rounds) > MOST_ROUNDS:
+            raise RuntimeError(f"no end after {MOST_ROUNDS:,} rounds")
+
+    return next_round
 
 
 def _source(definition: Callable[..., Any]) -> str:

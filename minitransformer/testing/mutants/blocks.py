@@ -146,6 +146,13 @@ MUTANTS = (
         "A norm has a backward, and parameters that want their gradients.",
     ),
     Mutant(
+        "post_norm_residual_around_the_last_norm",
+        post_norm_block_backward,
+        {"    ops.accumulate(dx, dtotal)\n\n": "    ops.accumulate(dx, dy)\n\n"},
+        "dy flows through the residual path as it is.",
+        "The last norm stands behind the sum: dy has to come through it first.",
+    ),
+    Mutant(
         "post_norm_residual_around_the_norm",
         post_norm_block_backward,
         {

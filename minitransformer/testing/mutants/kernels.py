@@ -60,6 +60,17 @@ LOOPS = (
         "The summands that are in the sum already had the old one subtracted.",
     ),
     Mutant(
+        "online_weights_grow",
+        softmax_online,
+        {
+            "total *= np.exp(top - x[t, s])": (
+                "total *= np.exp(x[t, s] - top) if total > 0.0 else 1.0"
+            )
+        },
+        "When the maximum grows, so does the sum.",
+        "A larger score is subtracted now: do the old weights grow or shrink?",
+    ),
+    Mutant(
         "online_correction_inverted",
         softmax_online,
         {"total *= np.exp(top - x[t, s])": "total *= np.exp(x[t, s] - top)"},

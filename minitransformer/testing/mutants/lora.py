@@ -26,6 +26,13 @@ MUTANTS = (
         "With b = 0 the layer must still be the one that it was before: what becomes of x w?",
     ),
     Mutant(
+        "lora_scales_the_frozen_part_alone",
+        lora_forward,
+        {"ops.scale_(low, scale)": "ops.scale_(y, scale)"},
+        "The scale is the weight of the frozen part.",
+        "It is the weight of the change: with b = 0 the layer must still be what it was.",
+    ),
+    Mutant(
         "lora_frozen_part_missing",
         lora_forward,
         {"ops.accumulate(y, update)": "y = update"},

@@ -3,13 +3,15 @@
 from minitransformer.optim import Optimizer
 from minitransformer.testing.mutants.base import Mutant
 
-_VECTORS = "self._update(flat, slice(flat.decayed, None), 0.0)"
+_COUNT = "    self.t += 1\n"
+_UPDATE = "        self._update("
+_VECTORS = ", (border, last, 0.0))"
 
 MUTANTS = (
     Mutant(
         "adam_t_counts_parameters",
         Optimizer.step,
-        {_VECTORS: f"self.t += 1\n    {_VECTORS}"},
+        {_COUNT: "", _UPDATE: f"    {_COUNT}{_UPDATE}"},
         "t counts the updates.",
         "t counts steps: all parameters of one step have the same t.",
     ),
@@ -23,14 +25,14 @@ MUTANTS = (
     Mutant(
         "decay_on_vectors",
         Optimizer.step,
-        {"slice(flat.decayed, None), 0.0": "slice(flat.decayed, None), self.weight_decay"},
+        {_VECTORS: ", (border, last, self.weight_decay))"},
         "All parameters decay.",
         "Biases and gains of norms do not: only matrices.",
     ),
     Mutant(
         "vectors_not_updated",
         Optimizer.step,
-        {_VECTORS: "pass"},
+        {_VECTORS: ",)"},
         "What does not decay need not be touched.",
         "It still has a gradient.",
     ),

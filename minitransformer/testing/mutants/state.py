@@ -161,6 +161,27 @@ MUTANTS = (
         "Both are remembered: what is computed once need not be computed again.",
     ),
     Mutant(
+        "kv_keys_into_values",
+        KV,
+        {_VALUES: "values[:, :, length:end] = k"},
+        "Both buffers hold what is new.",
+        "One holds the new keys, the other the new values: read both lines once more.",
+    ),
+    Mutant(
+        "kv_values_into_keys",
+        KV,
+        {_KEYS: "keys[:, :, length:end] = v"},
+        "What is new goes into the buffers, in either order.",
+        "One holds the new keys, the other the new values: read both lines once more.",
+    ),
+    Mutant(
+        "kv_keys_and_values_swapped",
+        KV,
+        {_KEYS: "keys[:, :, length:end] = v", _VALUES: "values[:, :, length:end] = k"},
+        "Keys and values are two names for one thing.",
+        "Queries are compared with keys, and values are what is fetched: which buffer is which?",
+    ),
+    Mutant(
         "kv_first_token_only",
         KV,
         {_KEYS: "keys[:, :, length] = k[:, :, 0]", _VALUES: "values[:, :, length] = v[:, :, 0]"},

@@ -81,6 +81,19 @@ MUTANTS = (
         "Replace every occurrence.",
     ),
     Mutant(
+        "bpe_merge_overlapping",
+        bpe_merge,
+        {
+            "i += 2": "i += 1",
+            "merged.append(ids[i])": (
+                "is_end = i > 0 and ids[i - 1] == first and ids[i] == second\n"
+                "            merged += [] if is_end else [ids[i]]"
+            ),
+        },
+        "Wherever the pair begins there is a merge.",
+        "A token can be merged once: what becomes of 1 1 1 and the pair 1 1?",
+    ),
+    Mutant(
         "bpe_merge_from_the_right",
         bpe_merge,
         {

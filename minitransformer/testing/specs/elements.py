@@ -33,6 +33,14 @@ def _gelu(rng: np.random.Generator, dims: Dims) -> Cases:
     return {**cases, **exact}
 
 
+def _swiglu(rng: np.random.Generator, dims: Dims) -> Cases:
+    cases = _activation(rng, dims)
+    return {
+        label: {"gate": case["x"], "up": rng.standard_normal(case["x"].shape)}
+        for label, case in cases.items()
+    }
+
+
 def _dropout(rng: np.random.Generator, dims: Dims) -> Cases:
     def case(shape: tuple[int, ...], p: float) -> Arguments:
         return {"x": rng.standard_normal(shape), "keep": rng.random(shape) >= p, "p": p}
@@ -51,7 +59,9 @@ _DIMS = {"B": 2, "T": 3, "H": 4, "C": 5}
 
 ELEMENTS = (
     OpSpec("relu", ops.relu_forward, ops.relu_backward, _relu, ("x",), _DIMS, kinks=("zeros",)),
+    OpSpec("tanh", ops.tanh_forward, ops.tanh_backward, _activation, ("x",), _DIMS),
     OpSpec("silu", ops.silu_forward, ops.silu_backward, _activation, ("x",), _DIMS),
     OpSpec("gelu", ops.gelu_forward, ops.gelu_backward, _gelu, ("x",), _DIMS),
+    OpSpec("swiglu", ops.swiglu_forward, ops.swiglu_backward, _swiglu, ("gate", "up"), _DIMS),
     OpSpec("dropout", ops.dropout_forward, ops.dropout_backward, _dropout, ("x",), _DIMS),
 )

@@ -19,6 +19,7 @@ def _cross_entropy(rng: np.random.Generator, dims: Dims) -> Cases:
 
     everything = case(B, T)
     far = rng.choice((-1000.0, 1000.0), (B, T, 1))
+    surprise = 25.0 * (np.arange(V) == everything["targets"][..., None])
     return {
         "batch": case(B, T),
         "rows": case(T),
@@ -33,6 +34,7 @@ def _cross_entropy(rng: np.random.Generator, dims: Dims) -> Cases:
         "smoothing and ignored": case(B, T, ignored=-100, label_smoothing=0.3),
         "unsigned targets": everything | {"targets": everything["targets"].astype(np.uint16)},
         "logits around +-1000": everything | {"logits": far + everything["logits"]},
+        "unlikely targets": everything | {"logits": everything["logits"] - surprise},
         "a sure mistake": everything | {"logits": 1000.0 * everything["logits"]},
     }
 

@@ -46,6 +46,8 @@ _CHANGES = (
     *("os.symlink", "os.truncate", "os.utime", "os.chflags", "os.setxattr", "shutil."),
 )
 _SOLUTION = "minitransformer.solution"
+DEEPEST = 20_000
+"""Calls within calls that an answer may ask for."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 Stop = Callable[[str, str], None]
@@ -86,6 +88,7 @@ class Guard:
         sys.modules["_posixsubprocess"] = None  # type: ignore[assignment]
         if not self._tools:
             self._forbid_threads()
+        self._limit_recursion()
         self._before = {id(vars(m)): (n, dict(vars(m))) for n, m in _watched_modules()}
         sys.addaudithook(self._hook)
 
@@ -99,6 +102,15 @@ class Guard:
             for name in dir(module):
                 if name.lstrip("_") in ("start_new_thread", "start_new", "start_joinable_thread"):
                     setattr(module, name, refuse)
+
+    def _limit_recursion(self) -> None:
+        """Let a recursion without an end come to one before it has filled the memory."""
+        set_limit = sys.setrecursionlimit
+
+        def set_lower_limit(limit: int) -> None:
+            set_limit(min(limit, DEEPEST))
+
+        sys.setrecursionlimit = set_lower_limit
 
     def check_modules(self) -> None:
         """Stop if the answer has changed NumPy, Python or the library for others."""

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minitransformer.exercises.grader.child.changes import changes, fingerprints, write_back
+from minitransformer.exercises.grader.child.device import marking_allocators
 from minitransformer.exercises.grader.child.guard import Guard, hide_solution
 from minitransformer.exercises.grader.child.values import (
     Remote,
@@ -60,6 +61,9 @@ class Server:
         self._source_lines = text.splitlines()
         for name in preload:
             importlib.import_module(name)
+        if "numba.cuda" in tools:
+            cuda = sys.modules["numba.cuda"]
+            vars(cuda).update(marking_allocators(cuda))
         for module, qualname in hidden:
             hide_solution(module, qualname)
         np.seterr(all="ignore")
@@ -110,17 +114,16 @@ class Server:
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
         """Say what was raised and where in the student's file, without running their code."""
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f for f in frames if f.filename == f"<{ANSWER}>"]
-        line = lines[-1].lineno if lines else None
+        frames = traceback.walk_tb(error.__traceback__)
+        codes = [(f.f_code, line) for f, line in frames if f.f_code.co_filename == f"<{ANSWER}>"]
+        code, line = codes[-1] if codes else (None, None)
         is_known = line is not None and 0 < line <= len(self._source_lines)
         return {
             "type": type(error).__name__,
             "message": _text(error),
-            "function": lines[-1].name if lines else None,
+            "function": code.co_name if code else None,
             "line": line,
             "text": self._source_lines[line - 1].strip() if is_known and line else None,
-            "depth": len(lines),
         }
 
     def _stop(self, name: str, deed: str) -> None:

@@ -1,4 +1,4 @@
-"""Data-parallel training: every worker takes a part of the batch, all take the same step."""
+"""The mathematics of data-parallel training: averaging what the workers found."""
 
 from collections.abc import Sequence
 
