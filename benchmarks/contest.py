@@ -9,10 +9,11 @@ from rich.console import Console
 
 from benchmarks.contestant import Entry
 from benchmarks.evidence import disagreements
-from benchmarks.machine import Watch, cores
+from benchmarks.machine import Watch
 from benchmarks.race import ContestantError, Rounds, Worker, race
 from benchmarks.results import Result, Row
 from benchmarks.summary import least_of_rounds, median_of_rounds, ratio_of_rounds
+from minitransformer.launch import cores
 
 console = Console(stderr=True, highlight=False)
 

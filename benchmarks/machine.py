@@ -21,13 +21,6 @@ TOLERATED = 0.1
 """Cores that other processes may use without a warning."""
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def describe() -> dict[str, str]:
     """Everything about the machine that a time depends on."""
     found = {finding.name: finding.value for finding in hardware()}

@@ -14,7 +14,8 @@ from minitransformer.errors import InputError
 from minitransformer.files import atomic_write
 from minitransformer.generation import generate
 from minitransformer.tasks.base import Task
-from minitransformer.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, load_tokenizer
+from minitransformer.tasks.text import learn_tokenizer
+from minitransformer.tokenizers import load_tokenizer
 
 STREAM = 0x9A12
 """Keeps these random numbers apart from others drawn with the same seed and step."""
@@ -75,12 +76,7 @@ class PairTask(Task):
         write_pairs(folder / "train.tsv", train)
         write_pairs(folder / "held_out.tsv", held_out)
         text = "".join(f"{pair.source}{EDGE}{pair.target}{EDGE}" for pair in train + held_out)
-        tokenizer: Tokenizer = (
-            CharTokenizer.train(text)
-            if config.tokenizer == "char"
-            else BPETokenizer.train(text, config.bpe_tokens)
-        )
-        tokenizer.save(folder / "tokenizer.json")
+        learn_tokenizer(text, config).save(folder / "tokenizer.json")
 
     def _encode(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
         encode = self.tokenizer.encode
