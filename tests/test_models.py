@@ -7,6 +7,7 @@ from minitransformer import models, ops
 from minitransformer.nn import Dropout, LearnedPositions, Linear, Module
 from minitransformer.testing import MODELS, LawError, check_model
 from minitransformer.testing.models import model_gradient
+from tests.whole_models import GPT_FIRST
 
 WHOLE_MODELS = {
     name
@@ -19,10 +20,7 @@ def test_every_model_is_tried():
     assert set(MODELS) == WHOLE_MODELS
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name == "GPT" else pytest.mark.systems) for name in MODELS],
-)
+@pytest.mark.parametrize("name", GPT_FIRST)
 def test_gradients_are_right_and_the_model_is_left_as_it_was(name):
     model, batch = MODELS[name]()
     before = model.state_dict()
