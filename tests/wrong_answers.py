@@ -212,12 +212,12 @@ WRONG: dict[str, tuple[str, set[str], str]] = {
     ),
     "dbeta mean": (
         "layer_norm_backward",
-        {"dgamma_and_dbeta_averaged"},
+        {"dbeta_averaged"},
         _dx("return inv * (dxn - mean1 - xn * mean2), dgamma, dout.mean(rows)"),
     ),
     "dgamma without xhat": (
         "layer_norm_backward",
-        {"dgamma_and_dbeta_swapped"},
+        {"dgamma_without_xhat"},
         _dx("return inv * (dxn - mean1 - xn * mean2), dbeta.copy(), dbeta"),
     ),
     "not summed": (

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "dropout_scales_without_keep",
         FORWARD,
-        {_Y: "drop(x, True if keep is None else keep, p)"},
+        {_Y: "drop(x, x == x if keep is None else keep, p)"},
         "Values are divided by 1 - p in any case.",
         "Without keep there is no dropout, whatever p is.",
     ),
@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "dropout_scales_without_keep_backward",
         BACKWARD,
-        {_DX: "drop(dy, True if cache.keep is None else cache.keep, cache.p)"},
+        {_DX: "drop(dy, dy == dy if cache.keep is None else cache.keep, cache.p)"},
         "Gradients are divided by 1 - p in any case.",
         "Without keep there was no dropout, whatever p is.",
     ),
