@@ -108,6 +108,7 @@ def test_the_example_of_a_file_runs_as_the_readme_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.classroom
 def test_a_notebook_is_judged_where_it_is_written(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="reads notebooks")
     nbclient = pytest.importorskip("nbclient", reason="runs notebooks")
