@@ -231,7 +231,9 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint; the one before it stays until the next."""
-        bits = hashlib.sha256(b"".join(p.data.tobytes() for p in self.model.parameters()))
+        bits = hashlib.sha256()
+        for parameter in self.model.parameters():
+            bits.update(parameter.data)
         require_agreement(self.comm, {f"parameters after step {self.step}": bits.hexdigest()})
         state = self.ranks.gather(self.optimizer.state_dict())
         first_rank(self.comm, lambda: self._write_checkpoint(state))
@@ -246,8 +248,12 @@ class Run:
 
     def has_stalled(self) -> bool:
         """Whether ``patience`` validations in succession brought nothing."""
-        losses = [loss for _, loss in self._validations()]
-        return first_rank(self.comm, lambda: has_stalled(losses, self.config.patience))
+
+        def decide() -> bool:
+            losses = [loss for _, loss in self._validations()]
+            return has_stalled(losses, self.config.patience)
+
+        return first_rank(self.comm, decide)
 
     def rewind(self) -> None:
         """Go back to the step with the best validation loss; what came after is dropped."""
