@@ -70,8 +70,8 @@ def trained(name, comm=None, strategy=Replicated, optimizer_type=adamw, clip=1.0
     ("name", "size", "strategy"),
     [
         *(("GPT", size, strategy) for size in (2, 3, 4) for strategy in STRATEGIES),
-        *(("BertForMaskedLM", size, Sharded) for size in (2, 3)),
-        *(("EncoderDecoder", size, Replicated) for size in (2, 3)),
+        *(("BertForMaskedLM", size, Sharded) for size in (2, 3, 4)),
+        *(("EncoderDecoder", size, Replicated) for size in (2, 3, 4)),
     ],
 )
 def test_ranks_that_share_a_batch_are_one_rank(name, size, strategy):

@@ -72,6 +72,11 @@ def assert_close(out, expected):
         np.testing.assert_allclose(array, parameters(expected)[name], atol=2e-5)
 
 
+def validations(out):
+    records = [json.loads(line) for line in Path(out, "metrics.jsonl").read_text().splitlines()]
+    return [record["validation_loss"] for record in records if "validation_loss" in record]
+
+
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("more", [[], ["--shard-optimizer"]], ids=["replicated", "sharded"])
 def test_ranks_train_what_one_trains(n, more):
@@ -102,10 +107,44 @@ def test_a_run_goes_on_with_another_number_of_ranks(before, after):
     assert_close("parts", "whole")
 
 
+def test_ranks_stop_early_where_one_does():
+    worse = ("--patience", "1", "--learning-rate", "1.0", "--evaluate-every", "2")
+    train(1, "one", *worse, steps=40)
+    told = train(2, "many", *worse, "--shard-optimizer", steps=40)
+    assert told.stdout.count("no better validation loss in 1: going back") == 1
+    step = load_checkpoint(newest_checkpoint(Path("one"))).step
+    assert load_checkpoint(newest_checkpoint(Path("many"))).step == step < 40
+    np.testing.assert_allclose(validations("many"), validations("one"), rtol=1e-3)
+
+
 def test_ranks_that_were_started_unlike_are_refused():
     done = mpi(command("run"), command("run", "--seed", "7"))
     assert done.returncode != 0
     assert "the ranks do not agree on seed: rank 0 has '1'; rank 1 has '7'" in done.stderr
+    assert not Path("run").exists()
+
+
+def test_ranks_that_see_other_data_are_refused():
+    train(1, "run", steps=4)
+    shutil.copytree("run", "elsewhere/run")
+    tokens = Path("elsewhere/run/tokens.npy")
+    tokens.write_bytes(tokens.read_bytes()[:-2] + b"\5\0")
+    resume = [*TRAIN, "--resume", "run", "--steps", "8"]
+    done = mpi(resume, ["-wdir", str(Path("elsewhere").resolve()), *resume])
+    assert done.returncode != 0
+    assert "the ranks do not agree on the file tokens.npy" in done.stderr
+    assert load_checkpoint(newest_checkpoint(Path("run"))).step == 4
+
+
+def test_ranks_with_other_versions_are_refused():
+    other = (
+        "import runpy, numpy; numpy.__version__ += '.1';"
+        "runpy.run_module('minitransformer', run_name='__main__', alter_sys=True)"
+    )
+    done = mpi(command("run"), [sys.executable, "-c", other, *command("run")[3:]])
+    assert done.returncode != 0
+    assert "the ranks do not agree on the version of NumPy" in done.stderr
+    assert f"rank 1 has '{np.__version__}.1'" in done.stderr
     assert not Path("run").exists()
 
 

@@ -10,6 +10,7 @@ from minitransformer.evaluation.loss import (
     perplexity,
     surprise,
 )
+from minitransformer.evaluation.numbers import Numbers, Preferences
 from minitransformer.evaluation.outcomes import Measure, Outcomes, measures, measures_by_group
 from minitransformer.evaluation.stopping import has_stalled
 from minitransformer.evaluation.texts import Texts
@@ -18,7 +19,9 @@ __all__ = [
     "Labels",
     "Losses",
     "Measure",
+    "Numbers",
     "Outcomes",
+    "Preferences",
     "Surprise",
     "Texts",
     "has_stalled",

@@ -25,6 +25,8 @@ from minitransformer.models.masked_lm import BertForMaskedLM
 from minitransformer.models.model import Model
 from minitransformer.models.multitask import MultiTask, MultiTaskBatch, MultiTaskConfig
 from minitransformer.models.transformer_lm import TransformerLM, TransformerLMConfig
+from minitransformer.models.whisper import SpeechBatch, Whisper
+from minitransformer.models.whisper_config import WhisperConfig
 
 __all__ = [
     "GPT",
@@ -49,10 +51,13 @@ __all__ = [
     "RewardModelConfig",
     "SpanAnswerer",
     "SpanAnswererConfig",
+    "SpeechBatch",
     "TokenLabeller",
     "TokenLabellerConfig",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerLM",
     "TransformerLMConfig",
+    "Whisper",
+    "WhisperConfig",
 ]

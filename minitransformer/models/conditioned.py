@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minitransformer.models.decoder import DecoderCache, MemoryKeyValues, TransformerDecoder
-from minitransformer.models.encoder import ScaledEmbedding
-from minitransformer.nn import LayerKeyValues
+from minitransformer.nn import Embedding, LayerKeyValues
 
 
 class TargetConfig(NamedTuple):
@@ -44,7 +43,7 @@ class ConditionedDecoder:
     def __init__(
         self,
         config: TargetConfig,
-        embedding: ScaledEmbedding,
+        embedding: Embedding,
         decoder: TransformerDecoder,
         memory: np.ndarray,
         memory_mask: np.ndarray,

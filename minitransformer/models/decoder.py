@@ -14,6 +14,7 @@ from minitransformer.nn import (
     KeyValues,
     LayerKeyValues,
     LayerNorm,
+    LearnedPositions,
     Module,
     MultiHeadAttention,
     PostNormDecoderBlock,
@@ -98,7 +99,9 @@ class TransformerDecoder(Module):
             "dtype": dtype,
         }
         self.context = context
-        self.positions = SinusoidalPositions(context, width, dtype)
+        self.positions: SinusoidalPositions | LearnedPositions = SinusoidalPositions(
+            context, width, dtype
+        )
         self.dropout = Dropout(dropout)
         self.blocks = [
             kind(

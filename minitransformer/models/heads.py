@@ -23,7 +23,7 @@ from minitransformer.models.llama import Llama
 from minitransformer.models.llama_config import LlamaConfig
 from minitransformer.models.pooling import Pooling
 from minitransformer.models.transformer_lm import TransformerLM, TransformerLMConfig
-from minitransformer.nn import Module, flatten_parameters
+from minitransformer.nn import Module, flatten_parameters, generator
 
 TrunkConfig: TypeAlias = BertConfig | GPTConfig | LlamaConfig | TransformerLMConfig
 TRUNKS: dict[type[Any], type[Any]] = {
@@ -129,7 +129,7 @@ class _Headed(Module):
         self.config = config
         trunk = config.trunk
         self.trunk = build_trunk(trunk, seed, dtype)
-        rng = np.random.default_rng([seed, 1])
+        rng = generator(seed, 1)
         self.head = self.head_type(
             trunk.width, config.outputs, rng, config.pooling, trunk.dropout, dtype
         )

@@ -8,7 +8,15 @@ from numpy.typing import DTypeLike
 from minitransformer import ops
 from minitransformer.data import IGNORE, EncoderBatch
 from minitransformer.models.bert import NORM_EPS, Bert, BertCache, BertConfig, initial_std
-from minitransformer.nn import Gelu, LayerNorm, Linear, Module, Parameter, flatten_parameters
+from minitransformer.nn import (
+    Gelu,
+    LayerNorm,
+    Linear,
+    Module,
+    Parameter,
+    flatten_parameters,
+    generator,
+)
 
 
 class BertForMaskedLMCache(NamedTuple):
@@ -42,7 +50,7 @@ class BertForMaskedLM(Module):
     def __init__(self, config: BertConfig, seed: int = 0, dtype: DTypeLike = np.float32) -> None:
         self.config = config
         self.trunk = Bert(config, seed, dtype)
-        rng = np.random.default_rng([seed, 1])
+        rng = generator(seed, 1)
         std = initial_std(config.width)
         self.transform = Linear(config.width, config.width, rng, std=std, dtype=dtype)
         self.activation = Gelu("none")

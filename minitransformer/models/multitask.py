@@ -12,7 +12,7 @@ from minitransformer.errors import InputError
 from minitransformer.models.bert import check_sequences
 from minitransformer.models.head_parts import ClassHead, LabelHead, NumberHead, SpanHead
 from minitransformer.models.heads import HeadedCache, TrunkConfig, build_trunk
-from minitransformer.nn import Module, flatten_parameters
+from minitransformer.nn import Module, flatten_parameters, generator
 
 HEADS = {"class": ClassHead, "label": LabelHead, "number": NumberHead, "span": SpanHead}
 MIXING_STREAM = 0x3117
@@ -136,7 +136,7 @@ class MultiTask(Module):
             task: HEADS[head](
                 trunk.width,
                 outputs,
-                np.random.default_rng([seed, 1 + i]),
+                generator(seed, 1 + i),
                 dropout=trunk.dropout,
                 dtype=dtype,
             )

@@ -30,6 +30,8 @@ from minitransformer.models.llama_config import LlamaConfig
 from minitransformer.models.masked_lm import BertForMaskedLM
 from minitransformer.models.multitask import MultiTask, MultiTaskConfig
 from minitransformer.models.transformer_lm import TransformerLM, TransformerLMConfig
+from minitransformer.models.whisper import Whisper
+from minitransformer.models.whisper_config import WhisperConfig
 
 
 class Architecture(NamedTuple):
@@ -51,6 +53,7 @@ ARCHITECTURES = {
     "span-answerer": Architecture(SpanAnswererConfig, SpanAnswerer),
     "token-labeller": Architecture(TokenLabellerConfig, TokenLabeller),
     "transformer-lm": Architecture(TransformerLMConfig, TransformerLM),
+    "whisper": Architecture(WhisperConfig, Whisper),
 }
 """What ``architecture`` may be in a recipe."""
 

@@ -11,6 +11,7 @@ from minitransformer.nn.adapting import (
 )
 from minitransformer.nn.attention import CrossAttention, MultiHeadAttention
 from minitransformer.nn.blocks import PostNormBlock, PreNormBlock
+from minitransformer.nn.convolution import Conv1d
 from minitransformer.nn.decoder_block import PostNormDecoderBlock, PreNormDecoderBlock
 from minitransformer.nn.feed_forward import FeedForward, SwigluFeedForward
 from minitransformer.nn.key_values import KeyValues, LayerKeyValues
@@ -22,6 +23,8 @@ from minitransformer.nn.layers import (
     Linear,
     Relu,
     RMSNorm,
+    Undrawn,
+    generator,
 )
 from minitransformer.nn.lora import LoraLinear, lora_backward, lora_forward, lora_merge
 from minitransformer.nn.module import Module, backward_through
@@ -35,6 +38,7 @@ from minitransformer.nn.positions import (
 )
 
 __all__ = [
+    "Conv1d",
     "CrossAttention",
     "Dropout",
     "Embedding",
@@ -59,10 +63,12 @@ __all__ = [
     "RotaryPositions",
     "SinusoidalPositions",
     "SwigluFeedForward",
+    "Undrawn",
     "add_lora",
     "backward_through",
     "flatten_parameters",
     "freeze",
+    "generator",
     "lora_backward",
     "lora_forward",
     "lora_layers",

@@ -11,10 +11,27 @@ from minitransformer.nn.module import Module
 from minitransformer.nn.parameter import Parameter
 
 
+class Undrawn(np.random.Generator):
+    """Stands for a seed where parameters will be overwritten: time is not spent on drawing them.
+
+    In ``GPT(config, seed=Undrawn())`` the parameters have any value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64())
+
+
+def generator(seed: int | Undrawn, stream: int) -> np.random.Generator:
+    """Random numbers of a seed, a stream of their own."""
+    return seed if isinstance(seed, Undrawn) else np.random.default_rng([seed, stream])
+
+
 def normal(
     rng: np.random.Generator, shape: Sequence[int], std: float, dtype: DTypeLike
 ) -> Parameter:
     """A parameter drawn from a normal distribution with mean 0."""
+    if isinstance(rng, Undrawn):
+        return Parameter(np.empty(shape, dtype))
     return Parameter((std * rng.standard_normal(shape)).astype(dtype))
 
 

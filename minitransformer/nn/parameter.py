@@ -1,7 +1,9 @@
 """Trainable arrays, and the one flat buffer that all of a model's live in."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,21 +22,41 @@ class Parameter:
     Attributes
     ----------
     data, grad : arrays of the same shape and dtype
-        Backward passes add to ``grad``; :meth:`Module.zero_grad` clears it.
+        Backward passes add to ``grad``; :meth:`Module.zero_grad` clears it. It is made when it is
+        first asked for: a model that never learns needs half the memory.
     frozen : bool
         Not to be trained: ``grad`` is empty then, and no optimizer knows of it.
     """
 
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
-        self.grad = np.zeros_like(data)
         self.frozen = False
         self.flat: FlatParameters | None = None
+        self._grad: np.ndarray | None = None
+
+    @property
+    def grad(self) -> np.ndarray:
+        if self._grad is None:
+            flat, shape = self.flat, self.shape
+            self._grad = flat.grad_of(self) if flat else np.zeros(shape, self.dtype)
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: np.ndarray) -> None:
+        self._grad = grad
 
     def add_gradient(self, gradient: np.ndarray) -> None:
         """Add to ``grad``; a frozen parameter has none."""
         if not self.frozen:
             ops.accumulate(self.grad, gradient)
+
+    def move(self, flat: "FlatParameters", data: np.ndarray) -> None:
+        """Live in a flat buffer, of which ``data`` is a view; a gradient that exists comes along."""
+        exists = self._grad is not None or (self.flat is not None and self.flat.has_grad)
+        grad = self.grad if exists else None
+        self.data, self.flat, self._grad = data, flat, None
+        if grad is not None:
+            self.grad[...] = grad
 
     def freeze(self) -> None:
         """Keep the values as they are from now on, without the memory for learning."""
@@ -69,8 +91,27 @@ class FlatParameters:
 
     parameters: tuple[Parameter, ...]
     data: np.ndarray  # (N,)
-    grad: np.ndarray  # (N,)
     decayed: int
+
+    @cached_property
+    def grad(self) -> np.ndarray:
+        """All gradients (N,), made when the first is asked for."""
+        return np.zeros(self.data.shape, self.data.dtype)
+
+    @property
+    def has_grad(self) -> bool:
+        """Whether a gradient was asked for yet."""
+        return "grad" in vars(self)
+
+    @cached_property
+    def places(self) -> dict[Parameter, slice]:
+        """Where each parameter lies."""
+        ends = itertools.accumulate(parameter.size for parameter in self.parameters)
+        return {p: slice(end - p.size, end) for p, end in zip(self.parameters, ends, strict=True)}
+
+    def grad_of(self, parameter: Parameter) -> np.ndarray:
+        """The gradient of one of the parameters, as a view."""
+        return self.grad[self.places[parameter]].reshape(parameter.shape)
 
 
 def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
@@ -99,14 +140,8 @@ def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
     flat = FlatParameters(
         ordered,
         data=np.concatenate([parameter.data.ravel() for parameter in ordered]),
-        grad=np.concatenate([parameter.grad.ravel() for parameter in ordered]),
         decayed=sum(parameter.size for parameter in ordered if parameter.data.ndim >= 2),
     )
-    start = 0
-    for parameter in ordered:
-        part = slice(start, start + parameter.size)
-        parameter.data = flat.data[part].reshape(parameter.shape)
-        parameter.grad = flat.grad[part].reshape(parameter.shape)
-        parameter.flat = flat
-        start = part.stop
+    for parameter, place in flat.places.items():
+        parameter.move(flat, flat.data[place].reshape(parameter.shape))
     return flat

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minitransformer.errors import InputError
-from minitransformer.nn import Module
+from minitransformer.nn import Module, Undrawn
 from minitransformer.pretrained.config_json import Settings
 from minitransformer.pretrained.family import Family
 from minitransformer.pretrained.stored import StoredTensor
@@ -35,7 +35,7 @@ def load_model(family: Family, settings: Settings, stored: Mapping[str, StoredTe
             f"{settings.source}: the tensors are not those of a {family.architecture} of this "
             "shape\n" + "\n".join(f"  {problem}" for problem in problems)
         )
-    model = family.model(config)
+    model = family.model(config, seed=Undrawn())
     parameters = dict(model.named_parameters())
     for row in family.rows(config):
         arrays = [tensors[name].read() for name in row.theirs]

@@ -165,9 +165,9 @@ def _stored(
     path: Path, extent: Extent, shape: tuple[int, ...], kind: Any, start: int
 ) -> StoredTensor:
     def read() -> np.ndarray:
-        rows = math.prod(shape[:-1])
-        size = (extent.end - extent.start) // max(1, rows)
-        packed = read_bytes(path, start + extent.start, (rows, size), "u1")
+        rows, size = math.prod(shape[:-1]), extent.end - extent.start
+        rows //= math.gcd(rows, 64)  # whole blocks; of few and long rows, as the package is slow
+        packed = read_bytes(path, start + extent.start, (rows, size // max(1, rows)), "u1")
         try:
             with np.errstate(all="ignore"):
                 values: np.ndarray = gguf.quants.dequantize(packed, kind)

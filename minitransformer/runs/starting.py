@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import platform
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,11 @@ def require_same_start(comm: Communicator, config: TrainConfig) -> None:
     InputError
         On every rank, naming what differs.
     """
-    versions = {"Python": platform.python_version(), "NumPy": np.__version__}
+    versions = {
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": metadata.version("numba"),
+    }
     facts = {f"the version of {name}": version for name, version in versions.items()}
     facts["the version of minitransformer"] = __version__
     facts["the backend"] = get_backend()

@@ -14,8 +14,11 @@ from minitransformer.models import (
     GPTConfig,
     Llama,
     LlamaConfig,
+    SpeechBatch,
     TransformerLM,
     TransformerLMConfig,
+    Whisper,
+    WhisperConfig,
 )
 from minitransformer.nn import Module, flatten_parameters
 from minitransformer.testing.differences import Measurement, measure, random_like
@@ -83,6 +86,27 @@ def _tiny_encoder_decoder() -> tuple[EncoderDecoder, PairBatch]:
     return EncoderDecoder(config, dtype=np.float64), batch
 
 
+def _tiny_whisper() -> tuple[Whisper, SpeechBatch]:
+    """An odd number of frames, so that the last window is cut off; ignored targets."""
+    config = WhisperConfig(
+        vocab_size=11,
+        start_id=0,
+        end_id=1,
+        mel_bins=3,
+        context=5,
+        target_context=6,
+        layers=1,
+        decoder_layers=2,
+        heads=2,
+        width=6,
+        hidden=5,
+        dropout=0.25,
+    )
+    batch = _some_text(config.vocab_size)
+    features = np.random.default_rng(1).standard_normal((3, 9, config.mel_bins))
+    return Whisper(config, dtype=np.float64), SpeechBatch(features, batch.inputs, batch.targets)
+
+
 def _some_text(vocab_size: int) -> Batch:
     """Tokens and the ones that follow, of which some are not asked for."""
     ids = np.random.default_rng(0).integers(vocab_size, size=(3, 6))
@@ -96,6 +120,7 @@ MODELS: dict[str, Factory] = {
     "Llama": _tiny_llama,
     "EncoderDecoder": _tiny_encoder_decoder,
     "TransformerLM": _tiny_transformer_lm,
+    "Whisper": _tiny_whisper,
     **ENCODERS,
 }
 """For every model a function that makes a tiny one in float64, and a batch for it."""

@@ -1,4 +1,4 @@
-"""How training scales over ranks: ``python -m benchmarks.scaling``; needs mpi4py and mpiexec."""
+"""How training scales over ranks (``python -m benchmarks.bench_scaling``); needs mpi4py."""
 
 import json
 import shutil
@@ -121,7 +121,7 @@ def _all_reduce_seconds(comm: Communicator, count: int) -> float:
 
 def launch(ranks: int, batch_rows: int, settings: Settings) -> Turn:
     """One turn of so many processes, each with its part of the cores."""
-    program = [sys.executable, "-m", "benchmarks.scaling", "worker"]
+    program = [sys.executable, "-m", "benchmarks.bench_scaling", "worker"]
     arguments = [str(batch_rows), str(settings.steps), str(max(1, settings.cores // ranks))]
     command = [*program, *arguments]
     if ranks > 1:
@@ -163,7 +163,7 @@ def main(settings: Settings) -> int:
     result = Result(
         name="scaling",
         title=f"Data-parallel training of the small model on {settings.cores} cores",
-        command="python -m benchmarks.scaling",
+        command="python -m benchmarks.bench_scaling",
         columns=COLUMNS,
         rows=[cells(plan, turns[plan], turns[plan[0], 1]) for plan in plans],
         notes=notes(turns),
