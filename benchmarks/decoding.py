@@ -10,11 +10,13 @@ from benchmarks.evidence import Array
 
 PROMPT_LENGTH, NEW_TOKENS = 32, 97
 VALIDATION_TOKENS = 16
+LONG_PROMPT = 128
+"""Tokens of the prompt before the first token that is timed."""
 
 
-def prompt(vocab_size: int) -> list[int]:
+def prompt(vocab_size: int, length: int = PROMPT_LENGTH) -> list[int]:
     """Tokens to begin with."""
-    return list(map(int, np.random.default_rng(2).integers(vocab_size, size=PROMPT_LENGTH)))
+    return list(map(int, np.random.default_rng(2).integers(vocab_size, size=length)))
 
 
 def first_tokens(continuation: Iterator[int]) -> Array:

@@ -87,6 +87,8 @@ class TrainConfig:
     """Of initial parameters, batches and dropout: the same seed gives the same run."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
     tokenizer: Literal["char", "bpe"] = "char"
     """Characters, or byte pairs learned from the text."""

@@ -6,13 +6,13 @@ from typing import Any
 from minitransformer.checkpoints import load_checkpoint, newest_checkpoint
 from minitransformer.configuration import TrainConfig
 from minitransformer.errors import InputError
-from minitransformer.nn import Module
+from minitransformer.models.registry import architecture_of
 from minitransformer.nn.adapting import add_lora, freeze
 
 TRUNK = "trunk."
 
 
-def copy_parameters(model: Module, folder: Path) -> list[str]:
+def copy_parameters(model: Any, folder: Path) -> list[str]:
     """Start from what another run has learnt, as far as the names of parameters agree.
 
     A language model's parameters also fit the trunk of a model with another head.
@@ -32,10 +32,16 @@ def copy_parameters(model: Module, folder: Path) -> list[str]:
     Raises
     ------
     InputError
-        If no parameter is found, or one has another shape; nothing is changed then.
+        If the architecture is another, no parameter is found, or one has another shape; nothing is
+        changed then.
     """
-    learnt = load_checkpoint(newest_checkpoint(folder)).parameters
-    found = {}
+    checkpoint = load_checkpoint(newest_checkpoint(folder))
+    learnt, found = checkpoint.parameters, {}
+    there, here = (_trunk(config) for config in (checkpoint.config, model.config))
+    if there != here:
+        raise InputError(
+            f"cannot start from {folder}: its model is of architecture {there}, this one of {here}"
+        )
     for name, parameter in model.named_parameters():
         for source in (name, name.removeprefix(TRUNK), TRUNK + name):
             if source in learnt:
@@ -54,6 +60,10 @@ def copy_parameters(model: Module, folder: Path) -> list[str]:
     for parameter, values in found.values():
         parameter.data[...] = values
     return list(found)
+
+
+def _trunk(config: Any) -> str:
+    return architecture_of(getattr(config, "trunk", config))
 
 
 def adapt(model: Any, config: TrainConfig) -> None:

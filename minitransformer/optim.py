@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from minitransformer import placement
 from minitransformer.backend import op
 from minitransformer.errors import InputError
 from minitransformer.nn import Parameter, flatten_parameters
@@ -44,12 +45,15 @@ class Optimizer:
         flat = flatten_parameters(self.parameters)
         self.size = flat.data.size
         self.owned = slice(0, self.size)
-        self.buffers = {name: np.zeros_like(flat.data) for name in remembers}
+        self.buffers = {name: placement.zeros_like(flat.data) for name in remembers}
 
     def own(self, part: slice) -> None:
         """Update and remember only this part of the flat buffer: other ranks do the rest."""
         self.owned = part
-        self.buffers = {name: buffer[part].copy() for name, buffer in self.buffers.items()}
+        self.buffers = {
+            name: placement.placed_like(placement.host_copy(placement.part(buffer, part)), buffer)
+            for name, buffer in self.buffers.items()
+        }
 
     def step(self) -> None:
         """Update all parameters by their gradients; weight decay shrinks matrices only.
@@ -63,14 +67,23 @@ class Optimizer:
                 f"optimizer: {flat.data.size} values are to be trained, but {self.size} when it "
                 "was made; freeze and thaw parameters first, then make the optimizer"
             )
+        self._follow(flat.data)
         self.t += 1
         first, last = self.owned.start, self.owned.stop
         border = min(max(flat.decayed, first), last)
         for start, stop, weight_decay in ((first, border, self.weight_decay), (border, last, 0.0)):
+            updated, remembered = slice(start, stop), slice(start - first, stop - first)
             buffers = {
-                name: buffer[start - first : stop - first] for name, buffer in self.buffers.items()
+                name: placement.part(buffer, remembered) for name, buffer in self.buffers.items()
             }
-            self._update(flat.data[start:stop], flat.grad[start:stop], buffers, weight_decay)
+            data, grad = (placement.part(each, updated) for each in (flat.data, flat.grad))
+            self._update(data, grad, buffers, weight_decay)
+
+    def _follow(self, data: np.ndarray) -> None:
+        """Bring what is remembered to where the parameters have moved."""
+        for name, buffer in self.buffers.items():
+            if type(buffer) is not type(data):
+                self.buffers[name] = placement.placed_like(placement.to_host(buffer), data)
 
     def _update(
         self,
@@ -83,7 +96,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all that the next step needs besides parameters, gradients and ``lr``."""
-        state = {name: buffer.copy() for name, buffer in self.buffers.items()}
+        state = {name: placement.host_copy(buffer) for name, buffer in self.buffers.items()}
         return {**state, "t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -113,7 +126,7 @@ class Optimizer:
                 "it came from\n" + "\n".join(f"  {problem}" for problem in problems)
             )
         for name, buffer in self.buffers.items():
-            buffer[...] = arrays[name][self.owned]
+            placement.overwrite(buffer, arrays[name][self.owned])
         self.t = int(arrays["t"])
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitransformer import placement
 from minitransformer.data import AnyBatch, count_targets, split_batch
 from minitransformer.distributed import DataParallel, LocalComm, Replicated
 from minitransformer.errors import NonFiniteError
@@ -147,7 +148,7 @@ def first_non_finite(model: Model) -> str:
     """Say which parameter, or else which gradient, is the first to hold NaN or infinity."""
     for what in ("data", "grad"):
         for name, parameter in model.named_parameters():
-            values = getattr(parameter, what)
+            values = placement.to_host(getattr(parameter, what))
             wrong = values.size - np.count_nonzero(np.isfinite(values))
             if wrong:
                 kind = "values" if what == "data" else "gradients"

@@ -82,14 +82,14 @@ def test_the_standard_library_is_read_up_to_a_size():
 
 def test_held_out_passages_are_in_no_text_that_is_learned_from():
     passages = read_passages()
-    held_out = {passage.text for passage in passages if passage.held_out}
-    kept = {passage.text for passage in passages if not passage.held_out}
+    held_out = {passage.text for passage in passages if passage.part == "held out"}
+    kept = {passage.text for passage in passages if passage.part != "held out"}
     assert not held_out & kept
     assert 0.3 < len(held_out) / len(passages) < 0.7
     assert {passage.section for passage in passages} == set(range(len(SECTIONS)))
     paragraphs = {p.strip() for p in unlabelled_text().split("\n\n")}
     for passage in passages:
-        if passage.held_out:
+        if passage.part == "held out":
             assert not paragraphs & set(passage.text.split("\n\n"))
     assert sum(not paragraphs.isdisjoint(text.split("\n\n")) for text in kept) > 0.9 * len(kept)
 
@@ -134,8 +134,11 @@ def test_classes_of_passages(tmp_path, vocabulary):
     np.testing.assert_array_equal(batch.inputs, task.batch(3).inputs)
     assert batch.inputs.shape[1] == batch.lengths.max() <= 16
     model = build(task.model_config())
-    outcomes = task.outcomes(model, 2)
+    outcomes = task.outcomes(model, 8)
     assert len(outcomes) == 8
+    chosen_by = sum(len(batch.inputs) for batch in task.validation())
+    parts = [passage.part for passage in read_passages()]
+    assert (chosen_by, len(task.held_out)) == (parts.count("validation"), parts.count("held out"))
     assert "accuracy" in {measure.name for measure in measures(outcomes, resamples=5)}
     assert len(task.example(model, 80).splitlines()) == 2
     assert "passages with labels" in task.describe()

@@ -27,6 +27,7 @@ EVERYTHING = TrainConfig(
     out=Path("runs/#1"),
     seed=2**60,
     backend="numpy",
+    device="emulated",
     tokenizer="bpe",
     bpe_tokens=300,
     context=9,
@@ -183,8 +184,17 @@ def test_what_is_fixed_cannot_change(name):
 
 
 FREE = {
-    *("out", "backend", "steps", "learning_rate", "final_learning_rate", "warmup", "weight_decay"),
-    *("beta2", "clip", "evaluate_every", "evaluate_batches", "patience", "schedule", "accumulate"),
+    *("out", "backend", "device", "steps", "learning_rate", "final_learning_rate", "warmup"),
+    *(
+        "weight_decay",
+        "beta2",
+        "clip",
+        "evaluate_every",
+        "evaluate_batches",
+        "patience",
+        "schedule",
+        "accumulate",
+    ),
     "shard_optimizer",
 }
 

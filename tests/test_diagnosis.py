@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minitransformer import ops
 from minitransformer.testing import diagnosis
 from minitransformer.testing.gradient_check import gradcheck
 
@@ -373,6 +374,7 @@ def test_every_explanation_has_a_planted_bug():
     explanations = {*diagnosis.OF_SHAPE, *diagnosis.OF_ZERO, *diagnosis.OF_VALUES}
     planted = {name for name, *_ in BUGS}
     alone = {"swapped_arguments", "wrong_only_where_masked", "right_only_when"}
+    alone |= {"factor_outside_mean"}
     elsewhere = {"vacuous", "should_be_zero", "wrong_where_not_sampled"}  # in test_gradcheck
     assert {explain.__name__ for explain in explanations} == planted | alone | elsewhere
 
@@ -388,6 +390,19 @@ def test_names_do_not_depend_on_the_size_of_the_numbers(scale):
 
     (failure,) = gradcheck(forward, backward, [X]).failures
     assert failure.explanation.name == "missing_constant_term"
+
+
+def test_a_factor_that_stands_outside_the_means_is_named():
+    def backward(dy, cache):
+        xhat, rstd, gamma = cache
+        mean, along = (part.mean(-1, keepdims=True) for part in (dy, dy * xhat))
+        return gamma * rstd * (dy - mean - xhat * along), *true_gradients(dy, cache)[1:]
+
+    true_gradients = ops.layer_norm_backward
+    inputs = [X, rng.standard_normal(X.shape[-1]), rng.standard_normal(X.shape[-1])]
+    (failure,) = gradcheck(ops.layer_norm_forward, backward, inputs).failures
+    assert failure.explanation.name == "factor_outside_mean"
+    assert "when it is divided by gamma: gamma belongs inside" in failure.explanation.sentence
 
 
 def test_a_sample_of_the_entries_is_enough():

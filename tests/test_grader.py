@@ -11,7 +11,7 @@ import pytest
 from minitransformer.exercises.catalogue import CATALOGUE
 from minitransformer.exercises.grader import grading
 from minitransformer.exercises.grader.answer import NotGradableError, read_answer, which_exercise
-from minitransformer.exercises.grader.limits import Limits
+from minitransformer.exercises.grader.limits import Deadline, Limits
 
 pytestmark = pytest.mark.classroom
 
@@ -156,6 +156,14 @@ def test_the_failing_input_is_small_and_the_same_again(judge):
     assert shown.got[shown.index] != shown.expected[shown.index]
     assert "first difference at index" in str(shown)
     assert json.dumps(first.as_json()) == json.dumps(again.as_json())
+
+
+def test_a_verdict_does_not_wait_for_the_name_of_the_mistake(judge, monkeypatch):
+    monkeypatch.setattr(Deadline, "is_over", True)
+    verdict = judge(WRONG["mean constant"][2])
+    assert verdict.status == "wrong"
+    assert verdict.mistake not in WRONG["mean constant"][1]
+    assert verdict.counterexample.name == "dx"
 
 
 def test_what_is_right_before_an_exception_is_not_called_wrong(judge):

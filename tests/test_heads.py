@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from minitransformer.data import EncoderBatch, count_targets, split_batch
+from minitransformer.data import EncoderBatch, MultiTaskBatch, count_targets, split_batch
 from minitransformer.errors import InputError
 from minitransformer.models import (
     GPT,
@@ -16,7 +16,6 @@ from minitransformer.models import (
     GPTConfig,
     LlamaConfig,
     MultiTask,
-    MultiTaskBatch,
     MultiTaskConfig,
     TransformerLMConfig,
 )
@@ -30,6 +29,7 @@ from minitransformer.testing import MODELS, LawError
 from minitransformer.testing.differences import derivative
 from minitransformer.testing.encoders import BERT, LENGTHS, NUMBERS, sequences
 from minitransformer.testing.models import model_gradient
+from minitransformer.training import add_gradients, shares
 
 pytestmark = pytest.mark.systems
 
@@ -217,13 +217,27 @@ def test_a_forgotten_weight_is_found(monkeypatch):
     right = MultiTask.backward
 
     def without_weights(self, cache, dloss=1.0):
-        weights, self.weights = self.weights, dict.fromkeys(self.weights, 1.0)
-        right(self, cache, dloss)
-        self.weights = weights
+        right(self, cache._replace(weights=dict.fromkeys(cache.weights, 1.0)), dloss)
 
     monkeypatch.setattr(MultiTask, "backward", without_weights)
     with pytest.raises(LawError, match="gradient of"):
         model_gradient(model, batch)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_parts_of_a_batch_of_several_tasks_add_up(parts):
+    model, batch = MODELS["MultiTask"]()
+    flat = flatten_parameters(model.parameters())
+    flat.data[...] = 0.5 * np.random.default_rng(1).standard_normal(flat.data.size)
+    whole = add_gradients(model, shares(batch, 1))
+    expected = flat.grad.copy()
+    model.zero_grad()
+    total = add_gradients(model, shares(batch, parts))
+    np.testing.assert_allclose(total, whole, rtol=1e-12)
+    np.testing.assert_allclose(flat.grad, expected, rtol=1e-12, atol=1e-12)
+    (first, *_) = split_batch(batch, 2)
+    assert sum(map(count_targets, split_batch(first, 2))) == count_targets(first)
+    assert np.ptp([share.weight for share in shares(batch, 2)]) > 0  # else the weights do nothing
 
 
 def test_tasks_come_in_their_shares():

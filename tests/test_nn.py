@@ -159,6 +159,34 @@ def test_names_and_tied_parameters():
     assert Tied().parameter_count() == 12
 
 
+def test_gradients_are_made_when_they_are_asked_for():
+    layer, norm = nn.Linear(3, 2, seeded()), nn.LayerNorm(2)
+    flat = nn.flatten_parameters([*layer.parameters(), *norm.parameters()])
+    layer.state_dict()
+    assert not flat.has_grad
+    layer.bias.grad[:] = 2.0
+    assert flat.has_grad
+    assert flat.grad.sum() == 4.0
+    flat.grad[:] = 3.0
+    alone = nn.flatten_parameters(norm.parameters())
+    assert (alone.grad == 3.0).all()
+    assert (norm.gamma.grad == 3.0).all()
+
+
+def test_parameters_need_not_be_drawn():
+    class Counting(nn.Undrawn):
+        drawn = 0
+
+        def standard_normal(self, *args, **kwargs):
+            Counting.drawn += 1
+            return super().standard_normal(*args, **kwargs)
+
+    assert nn.Linear(3, 2, Counting()).weight.shape == (3, 2)
+    assert nn.generator(undrawn := Counting(), 1) is undrawn
+    assert nn.generator(5, 1).random() == np.random.default_rng([5, 1]).random()
+    assert Counting.drawn == 0
+
+
 def test_zero_grad_clears_flat_and_loose_gradients():
     for flatten in (False, True):
         layer = nn.Linear(2, 2, seeded())

@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 
 from minitransformer import ops
 from minitransformer.backend import use_backend
-from minitransformer.backends.numba import decode_attention, flash_forward, gemm, matvec, threads
+from minitransformer.backends.numba import (
+    decode_attention,
+    decode_block,
+    flash_forward,
+    gemm,
+    matvec,
+    threads,
+)
+from minitransformer.doctor.warm import _alone
 from minitransformer.generation import generate
-from minitransformer.models.gpt import GPT, GPTConfig
+from minitransformer.models import GPT, GPTConfig, Llama, LlamaConfig
+from minitransformer.nn.blocks import pre_norm_block
 from minitransformer.testing import SPECS, check_op
 from minitransformer.testing.layouts import LAYOUTS
 
@@ -198,3 +207,74 @@ def test_a_text_is_that_of_the_textbook():
         with use_backend(backend):
             texts.append(generate(model, [1, 2, 3], max_new_tokens=40))
     assert texts[0] == texts[1]
+
+
+def llama(kv_heads, interleaved):
+    config = LlamaConfig(
+        65, context=24, layers=2, heads=6, kv_heads=kv_heads, width=96, interleaved=interleaved
+    )
+    return Llama(config)
+
+
+BLOCKS = {
+    "GPT": lambda: GPT(GPTConfig(65, context=24, layers=2, heads=4, width=96)),
+    "Llama, grouped": lambda: llama(2, interleaved=False),
+    "Llama, neighbours": lambda: llama(6, interleaved=True),
+}
+
+
+@pytest.fixture
+def _only_in_one_go(monkeypatch):
+    def refuse(block, x, *args):
+        assert x.shape[1] > 1, "op by op"
+        return pre_norm_block.impls["numpy"](block, x, *args)
+
+    monkeypatch.setattr(decode_block, "_textbook", refuse)
+
+
+def logits_token_by_token(model, ids, first):
+    kv = model.new_kv(1)
+    parts = [model(ids[:, :first], kv=kv)[0]]
+    parts += [model(ids[:, t : t + 1], kv=kv)[0] for t in range(first, ids.shape[1])]
+    assert kv.length == ids.shape[1]
+    return np.concatenate(parts, axis=1)
+
+
+@pytest.mark.usefixtures("_only_in_one_go")
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_in_one_go_equals_the_textbook(name):
+    model, rng = BLOCKS[name](), np.random.default_rng(1)
+    for parameter in model.parameters():
+        parameter.data += 0.2 * rng.standard_normal(parameter.shape).astype(np.float32)
+    ids = rng.integers(0, 65, (1, 24))
+    logits = logits_token_by_token(model, ids, 3)
+    with use_backend("numpy"):
+        expected, _ = model(ids)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    if numba.config.NUMBA_NUM_THREADS > 1:
+        numba.set_num_threads(1)
+        np.testing.assert_array_equal(logits_token_by_token(model, ids, 3), logits)
+
+
+@pytest.mark.usefixtures("_only_in_one_go")
+def test_what_is_no_plain_token_goes_op_by_op():
+    block, x = BLOCKS["GPT"]().blocks[0], np.ones((1, 1, 96), np.float32)
+    kv = BLOCKS["GPT"]().new_kv(1).layers[0]
+    for options in ({}, {"kv": kv, "rng": np.random.default_rng(0)}, {"kv": kv, "mask": np.True_}):
+        with pytest.raises(AssertionError, match="op by op"):
+            block(x, **options)
+    block.attention.projection.weight.data = np.ones((96, 95), np.float32)
+    with pytest.raises(AssertionError, match="op by op"):
+        block(x, kv=kv)
+
+
+def test_workers_that_warm_up_may_load_before_they_compile():
+    numba.get_num_threads()
+    _alone()
+
+    @numba.njit
+    def never_compiled_before(x):
+        return x + 1
+
+    assert never_compiled_before(1) == 2
+    assert numba.get_num_threads() == 1

@@ -23,14 +23,15 @@ from tests.whole_models import GPT_FIRST
 
 def steps(model, batch, wrap):
     """Two optimization steps by ops alone; returns the losses and the gradients' norms."""
-    moments = [[wrap(np.zeros(p.shape, p.dtype)) for _ in "mv"] for p in model.parameters()]
+    learning = [p for p in model.parameters() if not p.frozen]
+    moments = [[wrap(np.zeros(p.shape, p.dtype)) for _ in "mv"] for p in learning]
     numbers = []
     for t in (1, 2):
         model.zero_grad()
         loss, cache = model.loss(batch, np.random.default_rng(t))
         model.backward(cache)
-        norm = clip_grad_norm([p.grad for p in model.parameters()], 0.01)
-        for p, (m, v) in zip(model.parameters(), moments, strict=True):
+        norm = clip_grad_norm([p.grad for p in learning], 0.01)
+        for p, (m, v) in zip(learning, moments, strict=True):
             ops.adamw_step(p.data, p.grad, m, v, t, lr=0.01, weight_decay=0.1)
         numbers += [float(loss), norm]
     return numbers

@@ -486,6 +486,13 @@ class FakeHub:
         return str(self.folder)
 
 
+@pytest.mark.parametrize(("ends", "expected"), [(7, 7), ([2, 7], (2, 7)), (None, (3, 5))])
+def test_what_ends_a_text_is_told_by_the_generation_config(llama, ends, expected):
+    content = json.dumps({"eos_token_id": ends, "temperature": 0.5})
+    (llama / "generation_config.json").write_text(content, encoding="utf-8")
+    assert from_pretrained(llama)[0].config.eos_id == expected
+
+
 def test_ids_of_the_hub(gpt2, monkeypatch):
     library = FakeHub(gpt2)
     monkeypatch.setitem(sys.modules, "huggingface_hub", library)

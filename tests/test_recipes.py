@@ -12,6 +12,7 @@ from minitransformer.tasks import TASKS
 def test_every_recipe_names_a_task_and_its_options(name):
     recipe = load_recipe(name)
     TASKS[recipe.task].read_options(recipe.task_options)
+    assert recipe.architecture in TASKS[recipe.task].architectures
     assert recipe == load_recipe(str(FOLDER / f"{name}.toml"))
 
 

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from minitransformer import ops
-from minitransformer.backend import forget, use_backend
+from minitransformer import BPETokenizer, ops
+from minitransformer.backend import COMPOSED, OPS, forget, use_backend
+from minitransformer.data import draw_masked_tokens
 from minitransformer.errors import InputError
+from minitransformer.exercises.catalogue import CATALOGUE
+from minitransformer.exercises.folder import README
+from minitransformer.nn import SinusoidalPositions
 from minitransformer.optim import SGD
 from minitransformer.schedules import warmup_cosine
 from minitransformer.testing import MODELS
@@ -94,3 +98,50 @@ def test_training_uses_what_surrounds_the_ops(answers):
     assert (step.gradient_norm, step.learning_rate) == (7.0, 0.5)
     assert all((parameter.data == 0.5).all() for parameter in model.parameters())
     assert not any(parameter.grad.any() for parameter in model.blocks[0].parameters())
+
+
+AROUND = """\
+import numpy as np
+
+def bpe_encode(word, merges):
+    return [7, *word]
+
+def causal_mask(T, S):
+    return np.ones((T, S), bool)
+
+def padding_mask(lengths, S):
+    return np.zeros((len(lengths), 1, 1, S), bool)
+
+def mask_tokens(ids, chosen, action, random_ids, mask_id):
+    return ids * 0, ids * 0
+
+def sinusoidal_positions(length, width, dtype=np.float64):
+    return np.zeros((length, width), dtype)
+
+def unbroadcast(gradient, shape):
+    return np.full(shape, 5.0)
+"""
+
+
+def test_tokens_masks_and_positions_are_used_as_well(answers):
+    (answers / "around.py").write_text(AROUND, encoding="utf-8")
+    x = np.random.default_rng(0).standard_normal((1, 1, 3, 2))
+    rng = np.random.default_rng(0)
+    with use_backend("student"):
+        assert BPETokenizer([]).encode("a") == [7, 97]
+        _, cache = ops.attention_forward(x, x, x, causal=True)
+        assert cache.probs.all()
+        assert not ops.padding_mask(np.array([2]), 3).any()
+        assert not draw_masked_tokens(np.ones((1, 4), int), rng, 9, 9)[0].any()
+        assert not SinusoidalPositions(3, 4).table.any()
+        _, cache = ops.add_forward(x, x)
+        assert (ops.add_backward(x, cache)[0] == 5.0).all()
+
+
+def test_what_no_run_calls_is_said_in_the_folder():
+    known = {**OPS, **COMPOSED}
+    functions = [e.function for e in CATALOGUE.values() if e.kind == "function"]
+    unreached = {f.__name__ for f in functions if f.__name__ not in known}
+    assert unreached == {"central_difference", "perplexity", "beam_search", "average_gradients"}
+    said = "beam search, perplexity, averaging,\ncentral differences"
+    assert said in README

@@ -170,6 +170,27 @@ def test_what_is_written_is_measured(task, monkeypatch):
     assert f"{last.source} → {last.target}" in task.example(model, 80)
 
 
+@pytest.mark.parametrize("task", ["text2text"], indirect=True)
+def test_other_pairs_take_the_place_of_the_held_out_ones(task, tmp_path):
+    own, other = tmp_path / "own.tsv", task.held_out_pairs[3:]
+    pairs.write_pairs(own, other)
+    task.measure_on([own, own])
+    assert task.held_out_pairs == other * 2
+    assert sum(len(batch.inputs) for batch in task.validation()) == 2 * len(other)
+    pairs.write_pairs(own, [pairs.Pair("sort", "sort: " + "1 " * 90, "1")])
+    with pytest.raises(InputError, match=r"context is 160, but the longest example needs 1\d\d"):
+        task.measure_on([own])
+    assert task.held_out_pairs == other * 2
+
+
+@pytest.mark.parametrize("line", ["sort: 1 2", "sort\t\t1", "sort\tsort: 1\t", "a\tb\tc\td"])
+def test_a_line_that_is_no_pair_is_named(line, tmp_path):
+    path = tmp_path / "own.tsv"
+    path.write_text(f"sort\tsort: 2 1\t1 2\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"own\.tsv, line 2 is damaged: .*none of them empty"):
+        pairs.read_pairs(path)
+
+
 def test_a_run_learns(tmp_path, capsys):
     run = Run.create(settings("text2text", out=tmp_path / "run", steps=2))
     assert [step.index for step in run.steps()] == [1, 2]
@@ -214,10 +235,9 @@ def test_options_that_cannot_be(name, options, message, tmp_path):
         TASKS[name].prepare(tmp_path, settings(name, task_options=options))
 
 
-@pytest.mark.parametrize("text", [b"only one column\n", b"\xff\n"])
-def test_a_damaged_file_is_named(text, tmp_path):
+def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "train.tsv"
-    path.write_bytes(text)
+    path.write_bytes(b"\xff\n")
     with pytest.raises(InputError, match=r"train\.tsv is missing or damaged"):
         pairs.read_pairs(path)
 

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contestant import timed
-from benchmarks.decoding import NEW_TOKENS, first_tokens, prompt, seconds_per_token
+from benchmarks.decoding import (
+    LONG_PROMPT,
+    NEW_TOKENS,
+    first_tokens,
+    prompt,
+    seconds_per_token,
+)
 from benchmarks.evidence import Evidence
 from benchmarks.problem import BETAS, EPS, LEARNING_RATE, VALIDATION_STEPS, Problem, Size
 from minitransformer import set_backend
 from minitransformer.generation import stream
 from minitransformer.optim import AdamW
+from minitransformer.pretrained import from_pretrained
 from minitransformer.training import train
 
 
@@ -78,3 +85,18 @@ class Generation:
 
     def _continuation(self) -> Iterator[int]:
         return stream(self.model, self.prompt, max_new_tokens=NEW_TOKENS)
+
+
+class FirstToken:
+    """Reading a prompt with a public checkpoint, up to its first answer."""
+
+    def __init__(self, folder: str, backend: str = "numba") -> None:
+        set_backend(backend)
+        self.model, _ = from_pretrained(folder)
+        self.prompt = prompt(self.model.config.vocab_size, LONG_PROMPT)
+
+    def validate(self) -> Evidence:
+        return {"logits": self.model.next_logits(np.array([self.prompt]))[0]}
+
+    def run(self, steps: int) -> list[float]:
+        return timed(lambda: next(stream(self.model, self.prompt, max_new_tokens=1)), steps)

@@ -13,12 +13,16 @@ COMMANDS = {
     "train": "train a GPT on your text, or on English that Python ships",
     "rates": "find a learning rate before training",
     "generate": "continue a prompt with a trained model",
+    "chat": "talk with a model that was taught to answer",
+    "embed": "turn lines of text into vectors that say what they mean",
+    "transcribe": "write down what is said in a sound file",
     "eval": "measure a trained model, with confidence intervals",
     "compare": "put trained models side by side: one table, one picture",
     "gradcheck": "prove every gradient by finite differences",
     "doctor": "look at this machine and say how to mend what is missing",
     "exercises": "write the functions yourself, and learn what is wrong with them",
     "backends": "which backend has a kernel for which op",
+    "cuda": "what a GPU would make of the kernels, without one",
 }
 
 USAGE = """\
@@ -31,6 +35,7 @@ examples:
   minitransformer train
   minitransformer train --data my-texts/ --layers 6 --width 192 --steps 3000
   minitransformer generate runs/001 --prompt "The "
+  minitransformer chat --model SmolLM2-135M-Instruct.Q4_1.gguf
   minitransformer COMMAND --help
 """
 

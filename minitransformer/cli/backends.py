@@ -1,6 +1,7 @@
 """``minitransformer backends``."""
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 
 import minitransformer.ops  # noqa: F401  (fills the table of ops)
@@ -19,18 +20,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _is_there(name: str) -> bool:
-    """Whether a backend can be loaded; that of a student needs a folder of answers."""
-    try:
-        with use_backend(name):
-            return True  # its kernels are registered now
-    except InputError:
-        return False
+def _has_kernels(name: str) -> bool:
+    """Whether a backend has kernels, though it may lack what it runs on, or a student answers."""
+    with contextlib.suppress(InputError), use_backend(name):
+        pass  # its kernels are registered now
+    return any(name in op.impls for op in OPS.values())
 
 
 def coverage_table() -> Iterator[str]:
     """Lines of the op x backend table; an op's forward and backward share a row."""
-    names = list(filter(_is_there, backends()))
+    names = list(filter(_has_kernels, backends()))
     pairs: dict[str, set[str]] = {}
     for name, op in OPS.items():
         pair = name.removesuffix("_forward").removesuffix("_backward")

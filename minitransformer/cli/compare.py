@@ -73,7 +73,7 @@ def _require_one_task(runs: list[Run]) -> None:
 
 def _table(runs: list[Run], found: list[list[Measure]]) -> Table:
     names = [measure.name for measure in found[0] if OF not in measure.name]
-    table = Table("run", "architecture", "parameters", "steps", "tokens/s", *names)
+    table = Table("run", "architecture", "parameters", "trained", "steps", "tokens/s", *names)
     for column in table.columns[2:]:
         column.justify = "right"
     for run, measured in zip(runs, found, strict=True):
@@ -82,6 +82,7 @@ def _table(runs: list[Run], found: list[list[Measure]]) -> Table:
             run.folder.name,
             run.config.architecture,
             f"{run.model.parameter_count():,}",
+            f"{run.model.trainable_count():,}",
             f"{run.step:,}",
             f"{statistics.median(speeds):,.0f}" if speeds else "-",
             *(interval(measure) for measure in measured if measure.name in names),

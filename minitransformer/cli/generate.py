@@ -1,20 +1,23 @@
 """``minitransformer generate``."""
 
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from minitransformer.cli.flags import parse
+from minitransformer.cli.opening import open_model, require_writer
+from minitransformer.cli.sampling import SamplingFlags
+from minitransformer.cli.speed import Count
 from minitransformer.cli.warming import warm_up_if_cold
 from minitransformer.errors import InputError
 from minitransformer.generation import generate, stream, until_stop
 from minitransformer.memory import keep_freed_memory
 from minitransformer.runs import load_run, select_backend
+from minitransformer.tokenizers import Tokenizer
 
 NEW_LINE = "\n"
 EARLY_STOPPING: dict[str, bool | Literal["never"]] = {"yes": True, "no": False, "never": "never"}
@@ -31,28 +34,16 @@ class GenerateConfig:
       minitransformer generate runs/001 --prompt "If " --greedy --stop "."
       minitransformer generate runs/001 --prompt "If " --prompt "When " --num-beams 4
       minitransformer generate runs/001 --prompt="--help"
+      minitransformer generate --model openai-community/gpt2 --prompt "Once upon a time"
+      minitransformer generate --model SmolLM2-135M-Instruct.Q4_1.gguf --prompt "In Paris"
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     """Run folder that training made."""
+    model: str | None = None
+    """Instead of a run: a folder or file of a public checkpoint, or an id of the hub."""
     prompt: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Text to continue, by default a new line; may be given several times."""
-    max_new_tokens: int = 500
-    """Tokens to generate."""
-    temperature: float = 1.0
-    """Below 1 more sure of itself, above 1 more daring."""
-    top_k: int = 0
-    """Choose among the k most likely tokens only; 0 is off."""
-    top_p: float = 1.0
-    """Choose among the most likely tokens that together have probability p."""
-    min_p: float = 0.0
-    """Choose among tokens at least p times as likely as the best; 0 is off."""
-    repetition_penalty: float = 1.0
-    """Above 1 makes tokens that were seen less likely."""
-    no_repeat_ngram_size: int = 0
-    """Let no run of so many tokens occur twice; 0 is off."""
-    greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Always take the most likely token."""
     num_beams: int = 1
     """Above 1 searches for the most likely text, with so many beginnings in view."""
     length_penalty: float = 1.0
@@ -63,27 +54,12 @@ class GenerateConfig:
     """End before this text; may be given several times."""
     samples: int = 1
     """Continuations of each prompt; each has its own random numbers."""
-    seed: int = 0
-    """The same seed gives the same text."""
+    sampling: tyro.conf.OmitArgPrefixes[SamplingFlags] = field(default_factory=SamplingFlags)
+    """How the next token is chosen."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
-
-
-class Count:
-    """Counts tokens, and the seconds that they take."""
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.start = time.perf_counter()
-
-    def counted(self, ids: Iterable[int]) -> Iterator[int]:
-        for token in ids:
-            self.tokens += 1
-            yield token
-
-    def __str__(self) -> str:
-        seconds = time.perf_counter() - self.start
-        return f"{self.tokens:,} tokens in {seconds:.1f} s: {self.tokens / seconds:,.0f} tokens/s"
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 def main(arguments: list[str]) -> int:
@@ -94,8 +70,8 @@ def main(arguments: list[str]) -> int:
     if "" in config.stop:
         raise InputError("stop is empty, expected a text before which to end")
     keep_freed_memory()
-    select_backend(config.backend)
-    model, tokenizer = load_run(config.run)
+    select_backend(config.backend, config.device)
+    model, tokenizer = _open(config)
     prompts = config.prompt or (NEW_LINE,)
     encoded = [tokenizer.encode(prompt) for prompt in prompts]
     warm_up_if_cold()
@@ -120,22 +96,26 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _open(config: GenerateConfig) -> tuple[Any, Tokenizer]:
+    if (config.run is None) == (config.model is None):
+        raise InputError(
+            "expected either RUN, a folder that training made, or --model with a public checkpoint"
+        )
+    if config.run is not None:
+        return load_run(config.run)
+    model, tokenizer = open_model(str(config.model))
+    require_writer(model, str(config.model))
+    return model, tokenizer
+
+
 def _continuations(
     model: Any, prompt: list[int], config: GenerateConfig
 ) -> Iterable[Iterable[int]]:
     """Token by token, or found by beam search."""
-    options: dict[str, Any] = {
-        "max_new_tokens": config.max_new_tokens,
-        "temperature": config.temperature,
-        "top_k": config.top_k,
-        "top_p": config.top_p,
-        "min_p": config.min_p,
-        "repetition_penalty": config.repetition_penalty,
-        "no_repeat_ngram_size": config.no_repeat_ngram_size,
-    }
+    sampling = config.sampling
     if config.num_beams == 1:
-        draw = {"do_sample": not config.greedy, **options}
-        seeds = range(config.seed, config.seed + config.samples)
+        draw = {"do_sample": not sampling.greedy, **sampling.options()}
+        seeds = range(sampling.seed, sampling.seed + config.samples)
         return [stream(model, prompt, seed=seed, **draw) for seed in seeds]
     return generate(
         model,
@@ -144,6 +124,6 @@ def _continuations(
         length_penalty=config.length_penalty,
         early_stopping=EARLY_STOPPING[config.early_stopping],
         num_return_sequences=config.samples,
-        seed=config.seed,
-        **options,
+        seed=sampling.seed,
+        **sampling.options(),
     )

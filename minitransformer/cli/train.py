@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from minitransformer.backend import get_backend
 from minitransformer.cli.alignment import picture_alignments
 from minitransformer.cli.flags import parse
 from minitransformer.cli.progress import Progress, interruptible
@@ -23,11 +24,13 @@ from minitransformer.configuration import TrainConfig
 from minitransformer.distributed import Communicator, any_rank, first_rank
 from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.memory import keep_freed_memory
+from minitransformer.placement import is_imitated
 from minitransformer.recipes import load_recipe
 from minitransformer.runs import Run, saved_config
 from minitransformer.tasks import TextTask
 
 SAMPLE, LONG_SAMPLE = 120, 600  # tokens
+FEW = 10  # tokens, where a GPU is imitated
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def _main(arguments: list[str], comm: Communicator) -> int:
                 f"  minitransformer train --resume {run.folder}"
             )
             return 130
-        progress.note(f"\n{run.task.example(run.model, LONG_SAMPLE)}\n", style="cyan")
+        progress.note(f"\n{_example(run, LONG_SAMPLE)}\n", style="cyan")
     print_table(summary(run, validation_loss))
     print(f"trained to step {run.step} in {seconds:.0f} s; loss curve: {picture}")
     picture_alignments(run)
@@ -129,7 +132,7 @@ def _train(run: Run, progress: Progress) -> float | None:
                 run.save()  # after its loss was seen to be finite
                 progress.note(f"step {step.index}: validation loss {loss:.3f}", style="bold")
                 if run.comm.rank == 0:
-                    progress.note(f"{run.task.example(run.model, SAMPLE)}\n", style="dim")
+                    progress.note(f"{_example(run, SAMPLE)}\n", style="dim")
                 if run.has_stalled():
                     progress.note(f"no better validation loss in {config.patience}: going back\n")
                     run.rewind()
@@ -137,6 +140,10 @@ def _train(run: Run, progress: Progress) -> float | None:
             if any_rank(run.comm, interrupted()):
                 run.save()
                 return None
-        loss = run.validate()
+        loss = run.validate(config.evaluate_batches if is_imitated(get_backend()) else None)
         run.save()
         return loss
+
+
+def _example(run: Run, tokens: int) -> str:
+    return run.task.example(run.model, FEW if is_imitated(get_backend()) else tokens)

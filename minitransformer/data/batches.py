@@ -4,8 +4,10 @@ Every batch has ``inputs`` and ``targets``. A model's loss is the mean over the 
 kept, so batches are put together, and cut apart, by weighing each with its number of targets.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +77,55 @@ class PairBatch(NamedTuple):
     targets: NDArray[np.int64]
 
 
-AnyBatch: TypeAlias = Batch | EncoderBatch | PairBatch
+class MultiTaskBatch(NamedTuple):
+    """What a model of several tasks learns from in one step.
+
+    Attributes
+    ----------
+    parts
+        A batch for each task that has its turn.
+    weights
+        How much the mean loss of each part counts, for its task; 1 where none is given. A part of
+        a larger batch has the weights with which the losses of all such parts add up.
+    """
+
+    parts: Mapping[str, EncoderBatch]
+    weights: Mapping[str, float] = MappingProxyType({})
+
+    @property
+    def inputs(self) -> NDArray[np.int64]:
+        """All tokens (N,)."""
+        return np.concatenate([batch.inputs.ravel() for batch in self.parts.values()])
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """All targets (N,)."""
+        return np.concatenate([batch.targets.ravel() for batch in self.parts.values()])
+
+    def split(self, parts: int) -> "list[MultiTaskBatch]":
+        """Cut the batch of every task apart."""
+        cut = {task: split_batch(batch, parts) for task, batch in self.parts.items()}
+        pieces = [
+            {task: batches[i] for task, batches in cut.items() if i < len(batches)}
+            for i in range(max(map(len, cut.values())))
+        ]
+        return [MultiTaskBatch(piece, self._weights_of(piece)) for piece in pieces]
+
+    def _weights_of(self, piece: Mapping[str, EncoderBatch]) -> dict[str, float]:
+        """A task's share of the targets in this piece, divided by that in the whole batch."""
+        whole, here = _shares(self.parts), _shares(piece)
+        return {
+            task: self.weights.get(task, 1.0) * here[task] / whole[task] if here[task] else 0.0
+            for task in piece
+        }
+
+
+def _shares(parts: Mapping[str, EncoderBatch]) -> dict[str, float]:
+    counts = {task: count_targets(batch) for task, batch in parts.items()}
+    return {task: count / max(sum(counts.values()), 1) for task, count in counts.items()}
+
+
+AnyBatch: TypeAlias = Batch | EncoderBatch | PairBatch | MultiTaskBatch
 B = TypeVar("B", bound=AnyBatch)
 
 
@@ -107,6 +157,8 @@ def split_batch(batch: B, parts: int) -> list[B]:
     """
     if parts < 1:
         raise ValueError(f"split_batch: parts is {parts}, expected 1 or more")
+    if isinstance(batch, MultiTaskBatch):
+        return cast(list[B], batch.split(parts))
     rows = len(batch.inputs)
     borders = np.linspace(0, rows, min(parts, rows) + 1).astype(int)
     arrays = {name: array for name, array in batch._asdict().items() if array is not None}

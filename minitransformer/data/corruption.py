@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
+from minitransformer.backend import op
 from minitransformer.data.batches import IGNORE
 from minitransformer.errors import InputError
 
@@ -26,6 +27,7 @@ class MaskedTokens(NamedTuple):
     targets: NDArray[np.int64]
 
 
+@op(composed=True)
 def mask_tokens(
     ids: Integer[np.ndarray, "*leading T"],
     chosen: Bool[np.ndarray, "*leading T"],

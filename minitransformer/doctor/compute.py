@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from minitransformer import backend
+from minitransformer import backend, toolchain
 from minitransformer.doctor.report import (
     Finding,
     install_command,
@@ -74,7 +74,22 @@ def backends() -> Iterator[Finding]:
     yield Finding("backends", "numpy", f"the textbook, {len(backend.OPS)} functions")
     yield packaged("numba", install_command())
     yield packaged("cuda", install_command("cuda"))
+    yield from gpu()
     yield _chosen(os.environ.get("MINITRANSFORMER_BACKEND", "numpy"))
+
+
+def gpu() -> Iterator[Finding]:
+    """Judge the compiler for GPUs, which runs without one, and the driver."""
+    if missing := toolchain.compiler_complaint():
+        yield Finding("backends", "CUDA compiler", missing.what, "hint", missing.remedy)
+    else:
+        versions = [f"{name} {toolchain.installed(name)}" for name in toolchain.COMPILER]
+        yield Finding("backends", "CUDA compiler", ", ".join(versions))
+    if missing := toolchain.driver_complaint():
+        yield Finding("backends", "GPU", missing.what, "hint", missing.remedy)
+    elif driver := toolchain.driver():
+        major, minor = driver.cuda
+        yield Finding("backends", "GPU", f"{driver.gpus}, with a driver for CUDA {major}.{minor}")
 
 
 def packaged(name: str, fix: str) -> Finding:

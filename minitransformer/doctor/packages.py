@@ -84,7 +84,7 @@ def installed_version(name: str) -> str | None:
 
 
 def _elsewhere(text: str) -> bool:
-    return sys.platform == "win32" and re.search(r"sys_platform != ['\"]win32", text) is not None
+    return re.search(rf"sys_platform != ['\"]{sys.platform}", text) is not None
 
 
 def _numbers(version: str) -> list[int]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+import numba
 import numpy as np
 
 from minitransformer.backend import use_backend
@@ -20,6 +21,8 @@ from minitransformer.training import train
 
 TRAINING = "training and generation"
 """The job that loads what the others compiled and compiles what they left."""
+TOKEN = "a token of a text"
+"""The job that compiles what reads one token, as generation does."""
 LARGER = 8
 """Factor of a specification's lengths: small products have kernels of their own."""
 
@@ -42,6 +45,7 @@ def jobs(everything: bool) -> list[str]:
     pairs = [*PAIRS_OF_GPT, *(others if everything else ())]
     verbs = [*VERBS, *(["sgd_step"] if everything else [])]
     return [
+        TOKEN,
         *(f"{pair}_forward" for pair in pairs),
         *(f"{pair}_backward" for pair in pairs),
         *verbs,
@@ -55,6 +59,8 @@ def warm(job: str) -> str:
     with use_backend("numba"):
         if job == TRAINING:
             _train_and_generate()
+        elif job == TOKEN:
+            _read_a_token()
         elif direction in ("forward", "backward"):
             _call(SPECS[pair], direction == "backward")
         else:
@@ -95,8 +101,17 @@ def warm_all(names: Sequence[str]) -> Iterator[str]:
 
 
 def _alone() -> None:
-    """One thread for each worker: they compile, and hardly compute."""
-    os.environ["NUMBA_NUM_THREADS"] = "1"
+    """One thread for each worker: they compile, and hardly compute.
+
+    ``NUMBA_NUM_THREADS`` would come too late: where the first kernels are found on disk, threads
+    are started by the number that was read at import, and the first one to compile would fail.
+    """
+    numba.set_num_threads(1)
+
+
+def _read_a_token() -> None:
+    model = GPT(GPTConfig(vocab_size=50, context=32, layers=1, heads=2, width=32))
+    model.blocks[0](np.ones((1, 1, 32), np.float32), kv=model.new_kv(1).layers[0])
 
 
 def _train_and_generate() -> None:

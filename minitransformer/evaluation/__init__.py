@@ -14,6 +14,7 @@ from minitransformer.evaluation.numbers import Numbers, Preferences
 from minitransformer.evaluation.outcomes import Measure, Outcomes, measures, measures_by_group
 from minitransformer.evaluation.stopping import has_stalled
 from minitransformer.evaluation.texts import Texts
+from minitransformer.evaluation.together import Together
 
 __all__ = [
     "Labels",
@@ -24,6 +25,7 @@ __all__ = [
     "Preferences",
     "Surprise",
     "Texts",
+    "Together",
     "has_stalled",
     "losses",
     "losses_by_group",

@@ -29,7 +29,8 @@ class Outcomes(ABC):
         Parameters
         ----------
         rows : (M,) integers in [0, N)
-            Examples, one or more; one that is named twice counts twice.
+            Examples, one or more; one that is named twice counts twice. What these examples do not
+            tell may be left out.
         """
 
 
@@ -107,7 +108,7 @@ def _measures(
     again = [outcomes.measure(rng.choice(rows, len(rows))) for _ in range(resamples)]
     tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
     return [
-        Measure(name, value, *_quantiles([metrics[name] for metrics in again], tails))
+        Measure(name, value, *_quantiles([metrics.get(name, np.nan) for metrics in again], tails))
         for name, value in values.items()
     ]
 

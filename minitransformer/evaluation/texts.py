@@ -36,7 +36,8 @@ class Texts(Outcomes):
     -----
     BLEU is a matter of a whole corpus: what share of the words, pairs, triples and quadruples of
     words written stand in the reference too (geometric mean), times a penalty for brevity. The
-    counts of each text are kept, and added up for whatever texts are chosen.
+    counts of each text are kept, and added up for whatever texts are chosen. Where none has as many
+    as four words, shorter sequences are all that is counted.
 
     References
     ----------
@@ -87,7 +88,11 @@ class _Bleu:
         """From 0 to 100."""
         total = self._counts[rows].sum(axis=0).tolist()
         found = self._compute(
-            total[:ORDERS], total[ORDERS : 2 * ORDERS], *total[2 * ORDERS :], smooth_method="exp"
+            total[:ORDERS],
+            total[ORDERS : 2 * ORDERS],
+            *total[2 * ORDERS :],
+            smooth_method="exp",
+            effective_order=True,
         )
         return float(found.score)
 

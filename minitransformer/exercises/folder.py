@@ -29,10 +29,18 @@ another:
     minitransformer exercises hint {first}
 
 Units can be done in any order: what you have not written yet is done by the library. And when one
-of the GPT's own parts is right (embedding, linear, layer norm, GELU, attention, heads, blocks,
-cross-entropy, AdamW, clipping, schedule), train it on your code, from within this folder:
+of the GPT's own parts is right (embedding, linear, layer norm, GELU, attention with its causal
+mask, heads, blocks, cross-entropy, AdamW, clipping, schedule), train it on your code, from within
+this folder:
 
     minitransformer train --backend student
+
+Its samples are written with your KV cache, top-k, top-p and repetition penalty. Other parts have
+their turn in other runs: BPE with `--tokenizer bpe`; RMS norm and rotary positions with `--recipe
+lm-llama`; the padding mask, the corruption of tokens and the post-norm block with `--recipe mlm`;
+sinusoidal positions with `--recipe dates`; dropout with `--dropout 0.1`; LoRA with `--lora-rank 4`.
+No run calls softmax (attention has its own), matmul, SGD, beam search, perplexity, averaging,
+central differences, the kernels and your tests: these the grader alone sees.
 
 Four rules hold everywhere. Arguments are not changed, unless the text says "in place". What comes
 out has the dtype of what went in, float32 or float64. Arrays may have more axes, or fewer, than in

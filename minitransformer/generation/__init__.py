@@ -12,7 +12,7 @@ from minitransformer.generation.processors import (
     top_k,
     top_p,
 )
-from minitransformer.generation.reading import LanguageModel
+from minitransformer.generation.reading import LanguageModel, Memory
 from minitransformer.generation.sampling import Sampling, greedy, sample
 from minitransformer.generation.stopping import until_stop
 
@@ -21,6 +21,7 @@ __all__ = [
     "Beams",
     "Continuation",
     "LanguageModel",
+    "Memory",
     "Sampling",
     "apply_temperature",
     "beam_search",

@@ -7,7 +7,7 @@ import numpy as np
 
 from minitransformer.generation.beam_decoding import Beams, beam_decode
 from minitransformer.generation.continuation import Continuation
-from minitransformer.generation.reading import LanguageModel, Reader
+from minitransformer.generation.reading import LanguageModel, Memory, Reader
 from minitransformer.generation.requests import (
     Prompts,
     checked_ids,
@@ -34,6 +34,7 @@ def stream(
     eos_id: int | Sequence[int] | None = None,
     stop: Sequence[Sequence[int]] = (),
     seed: int = 0,
+    memory: Memory | None = None,
 ) -> Iterator[int]:
     """Continue one prompt, token by token: what :func:`generate` returns, as it is written.
 
@@ -43,6 +44,8 @@ def stream(
         Token ids, at least one.
     model, max_new_tokens, eos_id, stop, seed, ...
         As for :func:`generate`.
+    memory
+        Of this model; what it holds of the prompt is not read again. One stream uses it at a time.
 
     Yields
     ------
@@ -61,14 +64,13 @@ def stream(
     require_at_least(0, max_new_tokens=max_new_tokens, seed=seed)
     ids = checked_ids(prompt, model.config.vocab_size)
     draft = Draft(0, np.random.default_rng([seed, 0]), checked_stops(model.config, eos_id, stop))
-    return _stream(model, ids, draft, sampling, max_new_tokens)
+    reader = Reader(model, [ids]) if memory is None else memory.turn_to(ids)
+    return _stream(reader, draft, sampling, max_new_tokens)
 
 
-def _stream(
-    model: Any, prompt: list[int], draft: Draft, sampling: Sampling, limit: int
-) -> Iterator[int]:
+def _stream(reader: Reader, draft: Draft, sampling: Sampling, limit: int) -> Iterator[int]:
     passed_on = 0
-    for _ in write(Reader(model, [prompt]), [draft], sampling, limit):
+    for _ in write(reader, [draft], sampling, limit):
         yield from draft.tokens[passed_on : draft.certain]
         passed_on = draft.certain
     yield from draft.tokens[passed_on:]

@@ -65,7 +65,7 @@ def repetition_penalty(
     if not 0 < penalty < np.inf:
         raise ValueError(f"repetition_penalty: penalty is {penalty}, expected more than 0")
     seen_ids = np.asarray(ids)
-    if seen_ids.size == 0:
+    if seen_ids.size == 0 or penalty == 1:
         return logits.copy()
     require_integers("repetition_penalty", "ids", seen_ids, logits.shape[-1])
     seen = np.zeros(logits.shape, dtype=np.bool_)

@@ -5,12 +5,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minitransformer import placement
+
 
 class LanguageModel(Protocol):
     """What generation asks of a model.
 
-    An encoder-decoder has a method ``given(sources)`` instead, which reads the sources and returns
-    such a model of what is written about them, one row for each source.
+    If it has a method ``next_logits(ids, kv)`` that returns the logits (B, V) of the last position
+    alone, generation calls this one. An encoder-decoder has a method ``given(sources)`` instead,
+    which reads the sources and returns such a model of what is written about them, one row for each
+    source.
     """
 
     @property
@@ -58,6 +62,7 @@ class Reader:
         self._sources = list(range(len(prompts)))  # what each row is about
         self._source_count = len(prompts)
         self._kv: Any = None
+        self._unread = 0  # of the last tokens of each row, once there is a memory
 
     @property
     def context(self) -> int:
@@ -70,12 +75,13 @@ class Reader:
 
     def logits(self) -> np.ndarray:
         """Read what was not read yet; returns logits (R, V) of the token that follows each row."""
-        if self._kv is None or self._kv.length == self.context:
+        if self._kv is None or self._kv.length + self._unread > self.context:
             ids = self._start_over()
         else:
-            ids = np.array([row[-1:] for row in self.rows])
-        logits, _ = self._model(ids, kv=self._kv)
-        return logits[:, -1]
+            ids = np.array([row[-self._unread :] for row in self.rows])
+        logits = _next_logits(self._model, ids, self._kv)
+        self._unread = 0
+        return logits
 
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
         """Replace the texts: the i-th will be what ``rows[i]`` is, followed by ``tokens[i]``."""
@@ -83,6 +89,7 @@ class Reader:
             self._kv = self._kv.select(rows)
         self.rows = [[*self.rows[row], token] for row, token in zip(rows, tokens, strict=True)]
         self._sources = [self._sources[row] for row in rows]
+        self._unread += 1
 
     def _start_over(self) -> np.ndarray:
         """Make a new memory; returns the ids (R, T) to fill it with, padded on the left."""
@@ -98,3 +105,60 @@ class Reader:
         if padding.any():
             return self._model.new_kv(len(self.rows), padding=padding)  # type: ignore[call-arg]
         return self._model.new_kv(len(self.rows))
+
+
+class Memory(Reader):
+    """Reads one prompt after another: of each only what it does not begin with as the last did.
+
+    Each turn of a conversation repeats all that was said before; a memory reads its new words.
+
+    Parameters
+    ----------
+    model
+        A language model.
+
+    Examples
+    --------
+    ``stream(model, prompt, memory=memory)`` for one prompt, then for the next.
+    """
+
+    def __init__(self, model: LanguageModel | Any) -> None:
+        super().__init__(model, [[]])
+        self._held: list[int] = []  # the tokens that it surely holds, even after an interruption
+
+    @property
+    def unread(self) -> int:
+        """Number of tokens of the prompt that are to be read yet."""
+        return self._unread
+
+    def turn_to(self, prompt: list[int]) -> "Memory":
+        """Take up another prompt, in the place of the text so far."""
+        same = _common_start(self._held, prompt[:-1])
+        if self._kv is not None:
+            self._kv.cut(same)
+        self._held = self._held[:same]
+        self._unread = len(prompt) - same
+        self.rows = [prompt]
+        return self
+
+    def logits(self) -> np.ndarray:
+        logits = super().logits()
+        self._held = self.rows[0][-self._kv.length :]
+        return logits
+
+    def _start_over(self) -> np.ndarray:
+        self._held = []
+        return super()._start_over()
+
+
+def _common_start(first: Sequence[int], second: Sequence[int]) -> int:
+    """Number of tokens with which both begin."""
+    unequal = (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    return next(unequal, min(len(first), len(second)))
+
+
+def _next_logits(model: Any, ids: np.ndarray, kv: Any) -> np.ndarray:
+    if hasattr(model, "next_logits"):
+        return np.asarray(placement.to_host(model.next_logits(ids, kv)))
+    logits, _ = model(ids, kv=kv)
+    return np.asarray(placement.to_host(logits)[:, -1])

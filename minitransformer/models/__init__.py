@@ -23,7 +23,7 @@ from minitransformer.models.llama import Llama
 from minitransformer.models.llama_config import LlamaConfig
 from minitransformer.models.masked_lm import BertForMaskedLM
 from minitransformer.models.model import Model
-from minitransformer.models.multitask import MultiTask, MultiTaskBatch, MultiTaskConfig
+from minitransformer.models.multitask import MultiTask, MultiTaskConfig
 from minitransformer.models.transformer_lm import TransformerLM, TransformerLMConfig
 from minitransformer.models.whisper import SpeechBatch, Whisper
 from minitransformer.models.whisper_config import WhisperConfig
@@ -43,7 +43,6 @@ __all__ = [
     "LlamaConfig",
     "Model",
     "MultiTask",
-    "MultiTaskBatch",
     "MultiTaskConfig",
     "Regressor",
     "RegressorConfig",

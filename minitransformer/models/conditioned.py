@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minitransformer.models.decoder import DecoderCache, MemoryKeyValues, TransformerDecoder
-from minitransformer.nn import Embedding, LayerKeyValues
+from minitransformer.nn import Embedding, LayerKeyValues, last_position
 
 
 class TargetConfig(NamedTuple):
@@ -22,7 +22,7 @@ class ConditionedDecoderCache(NamedTuple):
 
     target_embedding: Any
     decoder: DecoderCache
-    logits: Any
+    logits: Any = None
 
 
 class ConditionedDecoder:
@@ -108,10 +108,29 @@ class ConditionedDecoder:
         IndexError
             If an id is outside the vocabulary.
         """
+        x, cache = self._hidden(ids, rng, kv)
+        logits, head = self._embedding.logits(x)
+        return logits, cache._replace(logits=head)
+
+    def next_logits(self, ids: np.ndarray, kv: MemoryKeyValues | None = None) -> np.ndarray:
+        """Score what may follow the last token, and nothing else: ``self(ids, kv=kv)[0][:, -1]``.
+
+        Generation reads a prompt so; the scores of its other positions cost time.
+
+        Returns
+        -------
+        (B, V)
+        """
+        x, _ = self._hidden(ids, None, kv)
+        logits, _ = self._embedding.logits(last_position(x))
+        return logits
+
+    def _hidden(
+        self, ids: np.ndarray, rng: np.random.Generator | None, kv: MemoryKeyValues | None
+    ) -> tuple[np.ndarray, ConditionedDecoderCache]:
         if np.ndim(ids) != 2:
             raise ValueError(f"decoder: ids has shape {np.shape(ids)}, expected (B, T)")
         kv = self.new_kv(len(ids)) if kv is None else kv
         x, target_embedding = self._embedding(ids)
         x, decoder = self._decoder(x, None, kv.memory_mask, rng, kv)
-        logits, head = self._embedding.logits(x)
-        return logits, ConditionedDecoderCache(target_embedding, decoder, head)
+        return x, ConditionedDecoderCache(target_embedding, decoder)

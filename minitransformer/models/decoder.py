@@ -76,6 +76,8 @@ class TransformerDecoder(Module):
     Vaswani et al. (2017), Attention Is All You Need, arXiv:1706.03762.
     """
 
+    positions: SinusoidalPositions | LearnedPositions
+
     def __init__(
         self,
         context: int,
@@ -99,9 +101,7 @@ class TransformerDecoder(Module):
             "dtype": dtype,
         }
         self.context = context
-        self.positions: SinusoidalPositions | LearnedPositions = SinusoidalPositions(
-            context, width, dtype
-        )
+        self.positions = SinusoidalPositions(context, width, dtype)
         self.dropout = Dropout(dropout)
         self.blocks = [
             kind(

@@ -24,6 +24,7 @@ from minitransformer.nn import (
     PreNormBlock,
     backward_through,
     flatten_parameters,
+    last_position,
 )
 from minitransformer.nn.blocks import BlockCache
 
@@ -190,6 +191,19 @@ class GPT(Module):
         x, cache = self._hidden(ids, rng, kv, mask)
         logits, head = self.token_embedding.logits(x)
         return logits, cache._replace(logits=head)
+
+    def next_logits(self, ids: np.ndarray, kv: KeyValues | None = None) -> np.ndarray:
+        """Score what may follow the last token, and nothing else: ``self(ids, kv=kv)[0][:, -1]``.
+
+        Generation reads a prompt so; the scores of its other positions cost time.
+
+        Returns
+        -------
+        (B, V)
+        """
+        x, _ = self._hidden(ids, None, kv)
+        logits, _ = self.token_embedding.logits(last_position(x))
+        return logits
 
     def hidden(
         self, batch: EncoderBatch, rng: np.random.Generator | None = None

@@ -23,6 +23,7 @@ from minitransformer.nn import (
     SwigluFeedForward,
     backward_through,
     flatten_parameters,
+    last_position,
 )
 from minitransformer.nn.blocks import BlockCache
 
@@ -141,20 +142,35 @@ class Llama(Module):
             If an id is outside the vocabulary.
         """
         x, cache = self._hidden(ids, rng, kv, mask)
-        if self.head is None:
-            logits, head = self.token_embedding.logits(x)
-        else:
-            logits, head = self.head(x)
+        logits, head = self._logits(x)
         return logits, cache._replace(logits=head)
+
+    def next_logits(self, ids: np.ndarray, kv: KeyValues | None = None) -> np.ndarray:
+        """Score what may follow the last token, and nothing else: ``self(ids, kv=kv)[0][:, -1]``.
+
+        Generation reads a prompt so; the scores of its other positions cost time.
+
+        Returns
+        -------
+        (B, V)
+        """
+        x, _ = self._hidden(ids, None, kv, None)
+        logits, _ = self._logits(last_position(x))
+        return logits
+
+    def _logits(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return self.token_embedding.logits(x) if self.head is None else self.head(x)
 
     def hidden(
         self, batch: EncoderBatch, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, LlamaCache]:
         """What the model knows of every token (B, T, C), for a head to read.
 
-        Padding stands behind the text, where no token looks.
+        Padding stands behind the text, where no token of a causal model looks.
         """
-        return self._hidden(batch.inputs, rng, None, None)
+        both_sides = not self.config.causal
+        mask = ops.padding_mask(batch.lengths, batch.inputs.shape[1]) if both_sides else None
+        return self._hidden(batch.inputs, rng, None, mask)
 
     def _hidden(
         self,

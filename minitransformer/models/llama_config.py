@@ -42,6 +42,8 @@ class LlamaConfig:
     """Whether the output layer is the embedding itself."""
     norm_eps: float = 1e-5
     """What RMSNorm adds to the mean square."""
+    causal: bool = True
+    """Whether a head on it reads what each token knows of the past alone, or of both sides."""
     eos_id: int | tuple[int, ...] | None = None
     """Tokens that end a text, if there are any."""
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from minitransformer.data import EncoderBatch
+from minitransformer.data import EncoderBatch, MultiTaskBatch
 from minitransformer.errors import InputError
 from minitransformer.models.bert import check_sequences
 from minitransformer.models.head_parts import ClassHead, LabelHead, NumberHead, SpanHead
@@ -67,20 +67,11 @@ class MultiTaskConfig:
         return self.trunk.context
 
 
-class MultiTaskBatch(NamedTuple):
-    """Batches of one step, by task."""
+class MultiTaskCache(NamedTuple):
+    """What the backward of a step needs, by task."""
 
-    parts: dict[str, EncoderBatch]
-
-    @property
-    def inputs(self) -> NDArray[np.int64]:
-        """All tokens (N,)."""
-        return np.concatenate([batch.inputs.ravel() for batch in self.parts.values()])
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        """All targets (N,)."""
-        return np.concatenate([batch.targets.ravel() for batch in self.parts.values()])
+    parts: dict[str, HeadedCache]
+    weights: dict[str, float]
 
 
 def mix_batches(
@@ -165,21 +156,40 @@ class MultiTask(Module):
 
     def loss(
         self, batch: MultiTaskBatch, rng: np.random.Generator | None = None
-    ) -> tuple[Any, dict[str, HeadedCache]]:
+    ) -> tuple[Any, MultiTaskCache]:
         """Sum of weight times mean loss over the tasks that the batch has."""
         total, caches = 0.0, {}
+        weights = {task: self.weights[task] * batch.weights.get(task, 1.0) for task in batch.parts}
         for task, part in batch.parts.items():
             scores, cache = self(task, part, rng)
             loss, loss_cache = self.heads[task].loss(scores, part)
-            total += self.weights[task] * loss
+            total += weights[task] * loss
             caches[task] = cache._replace(loss=loss_cache)
-        return total, caches
+        return total, MultiTaskCache(caches, weights)
 
-    def backward(self, cache: dict[str, HeadedCache], dloss: float = 1.0) -> None:
+    def backward(self, cache: MultiTaskCache, dloss: float = 1.0) -> None:
         """Add the gradients of all parameters, times ``dloss``; those of the trunk add up."""
-        for task, part in cache.items():
+        for task, part in cache.parts.items():
             head = self.heads[task]
-            dscores = head.backward_loss(dloss * self.weights[task], part.loss)
+            dscores = head.backward_loss(dloss * cache.weights[task], part.loss)
             dx = head.backward(dscores, part.head)
             if self.trunk.learns():
                 self.trunk.backward_hidden(dx, part.trunk)
+
+    def only(self, task: str) -> "OneTask":
+        """One of the tasks, as if there were no other."""
+        return OneTask(self, task)
+
+
+class OneTask:
+    """A model of several tasks that is asked for one: scores of a batch, as a headed model's."""
+
+    def __init__(self, model: MultiTask, task: str) -> None:
+        self.config = model.config
+        self._model, self._task = model, task
+
+    def __call__(
+        self, batch: EncoderBatch, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, HeadedCache]:
+        """Score a batch; its targets are not looked at."""
+        return self._model(self._task, batch, rng)

@@ -23,6 +23,7 @@ from minitransformer.nn import (
     Module,
     backward_through,
     flatten_parameters,
+    last_position,
 )
 
 
@@ -165,6 +166,20 @@ class TransformerLM(Module):
         x, cache = self._read(ids, rng, kv, mask, causal)
         logits, decoder = self.decoder(x)
         return logits, cache._replace(decoder=decoder)
+
+    def next_logits(self, ids: np.ndarray, kv: KeyValues | None = None) -> np.ndarray:
+        """Score what may follow the last token, and nothing else: ``self(ids, kv=kv)[0][:, -1]``.
+
+        Generation reads a prompt so; the scores of its other positions cost time.
+
+        Returns
+        -------
+        (B, V)
+        """
+        mask = None if kv is None else kv.mask(np.shape(ids)[1])
+        x, _ = self._read(ids, None, kv, mask, causal=True)
+        logits, _ = self.decoder(last_position(x))
+        return logits
 
     def _read(
         self,

@@ -25,6 +25,7 @@ from minitransformer.nn.layers import (
     RMSNorm,
     Undrawn,
     generator,
+    last_position,
 )
 from minitransformer.nn.lora import LoraLinear, lora_backward, lora_forward, lora_merge
 from minitransformer.nn.module import Module, backward_through
@@ -69,6 +70,7 @@ __all__ = [
     "flatten_parameters",
     "freeze",
     "generator",
+    "last_position",
     "lora_backward",
     "lora_forward",
     "lora_layers",

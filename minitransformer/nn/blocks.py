@@ -71,26 +71,53 @@ class PreNormBlock(_Block):
         kv: LayerKeyValues | None = None,
     ) -> tuple[np.ndarray, BlockCache]:
         """Map x (B, T, C) to the same shape; arguments as for :class:`MultiHeadAttention`."""
-        normed, attention_norm = self.attention_norm(x)
-        update, attention = self.attention(normed, mask, causal, rng, kv)
-        update, attention_dropout = self.dropout(update, rng)
-        x, _ = ops.add_forward(x, update)
-
-        normed, feed_forward_norm = self.feed_forward_norm(x)
-        update, feed_forward = self.feed_forward(normed)
-        update, feed_forward_dropout = self.dropout(update, rng)
-        y, _ = ops.add_forward(x, update)
-        return y, BlockCache(
-            attention_norm,
-            attention,
-            attention_dropout,
-            feed_forward_norm,
-            feed_forward,
-            feed_forward_dropout,
-        )
+        return pre_norm_block(self, x, mask, causal, rng, kv)
 
     def backward(self, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
         return pre_norm_block_backward(self, dy, cache)
+
+
+@op(composed=True)
+def pre_norm_block(
+    block: PreNormBlock,
+    x: np.ndarray,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    rng: np.random.Generator | None = None,
+    kv: LayerKeyValues | None = None,
+) -> tuple[np.ndarray, BlockCache]:
+    """Run a block's parts one after the other.
+
+    Parameters
+    ----------
+    block
+        Whose parts run.
+    x : (B, T, C)
+    mask, causal, rng, kv
+        As for :class:`MultiHeadAttention`.
+
+    Returns
+    -------
+    y : (B, T, C)
+    cache : BlockCache
+    """
+    normed, attention_norm = block.attention_norm(x)
+    update, attention = block.attention(normed, mask, causal, rng, kv)
+    update, attention_dropout = block.dropout(update, rng)
+    x, _ = ops.add_forward(x, update)
+
+    normed, feed_forward_norm = block.feed_forward_norm(x)
+    update, feed_forward = block.feed_forward(normed)
+    update, feed_forward_dropout = block.dropout(update, rng)
+    y, _ = ops.add_forward(x, update)
+    return y, BlockCache(
+        attention_norm,
+        attention,
+        attention_dropout,
+        feed_forward_norm,
+        feed_forward,
+        feed_forward_dropout,
+    )
 
 
 @op(composed=True)

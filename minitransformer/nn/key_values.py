@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from minitransformer import ops
+from minitransformer import ops, placement
 
 
 class LayerKeyValues:
@@ -42,9 +42,23 @@ class LayerKeyValues:
 
     def append(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Add new positions; returns all keys and values held, as views."""
-        self._filled = ops.kv_append(self.keys, self.values, self.length, k, v)
-        self.length += k.shape[2]
+        if placement.is_on_host(k) != placement.is_on_host(self.keys):  # they live with the model
+            shape = self.keys.shape
+            self.keys, self.values = (placement.empty_like(x, shape) for x in (k, v))
+        return self.extend(*ops.kv_append(self.keys, self.values, self.length, k, v))
+
+    def extend(self, keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Note that the buffers are filled as far as these views of them go; returns both."""
+        self._filled = keys, values
+        self.length = keys.shape[2]
         return self._filled
+
+    def cut(self, length: int) -> None:
+        """Forget all positions but the first ``length``."""
+        batch, heads, _, head_width = self.keys.shape
+        nothing = placement.empty_like(self.keys, (batch, heads, 0, head_width))
+        self._filled = ops.kv_append(self.keys, self.values, length, nothing, nothing)
+        self.length = length
 
     def select(self, rows: ArrayLike) -> "LayerKeyValues":
         """Copy with these rows, each as often as it is named."""
@@ -100,6 +114,11 @@ class KeyValues:
         if self.padding is None:
             return None
         return np.arange(self.length + new_tokens) >= self.padding[:, None, None, None]
+
+    def cut(self, length: int) -> None:
+        """Forget all tokens but the first ``length``, padding included."""
+        for layer in self.layers:
+            layer.cut(length)
 
     def select(self, rows: ArrayLike) -> "KeyValues":
         """Copy with these rows, each as often as it is named: how beams fork, and texts end.

@@ -35,6 +35,13 @@ def normal(
     return Parameter((std * rng.standard_normal(shape)).astype(dtype))
 
 
+def last_position(x: np.ndarray) -> np.ndarray:
+    """The vectors (B, C) at the last position of x (B, T, C)."""
+    B, T, C = x.shape
+    last, _ = ops.embedding_forward(np.arange(T - 1, B * T, T), x.reshape(B * T, C))
+    return last
+
+
 def linear_backward(
     dy: np.ndarray,
     cache: Any,

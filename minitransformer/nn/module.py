@@ -1,13 +1,13 @@
 """The tree of parts that a model is made of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from minitransformer import ops
+from minitransformer import ops, placement
 from minitransformer.errors import InputError
-from minitransformer.nn.parameter import Parameter
+from minitransformer.nn.parameter import Parameter, flatten_parameters
 
 
 class Module:
@@ -76,7 +76,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: placement.host_copy(p.data) for name, p in self.named_parameters()}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Overwrite all parameters; every array is used once and has the right shape.
@@ -100,7 +100,35 @@ class Module:
                 + "\n".join(f"  {problem}" for problem in problems)
             )
         for name, parameter in own.items():
-            parameter.data[...] = arrays[name]
+            placement.overwrite(parameter.data, arrays[name])
+
+    def to(self, place: str) -> Self:
+        """Move all parameters and gradients to another place, where they stay.
+
+        Parameters
+        ----------
+        place
+            ``"cuda"``: the device of the cuda backend, which must be selected before the model is
+            called; ``"cpu"``: back to the host.
+
+        Returns
+        -------
+        The model itself.
+
+        Raises
+        ------
+        TypeError
+            If parameters are float64: the device computes in float32.
+        InputError
+            If there is no device; says what to do.
+        """
+        away = [p for p in self.parameters() if not placement.is_at(p.data, place)]
+        if any(not parameter.frozen for parameter in away):
+            flatten_parameters(self.parameters()).to(place)
+        for parameter in away:
+            if parameter.frozen:
+                parameter.data = placement.move(parameter.data, place)
+        return self
 
 
 def _is_part(value: Any) -> bool:

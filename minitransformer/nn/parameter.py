@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer import ops
+from minitransformer import ops, placement
 
 
 class Parameter:
@@ -37,8 +37,8 @@ class Parameter:
     @property
     def grad(self) -> np.ndarray:
         if self._grad is None:
-            flat, shape = self.flat, self.shape
-            self._grad = flat.grad_of(self) if flat else np.zeros(shape, self.dtype)
+            flat = self.flat
+            self._grad = flat.grad_of(self) if flat else placement.zeros_like(self.data)
         return self._grad
 
     @grad.setter
@@ -51,16 +51,21 @@ class Parameter:
             ops.accumulate(self.grad, gradient)
 
     def move(self, flat: "FlatParameters", data: np.ndarray) -> None:
-        """Live in a flat buffer, of which ``data`` is a view; a gradient that exists comes along."""
+        """Live in a flat buffer, of which ``data`` is a view; a gradient comes along."""
         exists = self._grad is not None or (self.flat is not None and self.flat.has_grad)
         grad = self.grad if exists else None
-        self.data, self.flat, self._grad = data, flat, None
+        self.settle(flat, data)
         if grad is not None:
-            self.grad[...] = grad
+            placement.overwrite(self.grad, placement.to_host(grad))
+
+    def settle(self, flat: "FlatParameters", data: np.ndarray) -> None:
+        """Live in a flat buffer that holds the gradient too, if there is one."""
+        self.data, self.flat, self._grad = data, flat, None
 
     def freeze(self) -> None:
         """Keep the values as they are from now on, without the memory for learning."""
-        self.data = self.data.copy()  # a view would keep the whole buffer of the others alive
+        # a view would keep the whole buffer of the others alive
+        self.data = placement.placed_like(placement.host_copy(self.data), self.data)
         self.grad = np.empty(0, self.dtype)
         self.frozen = True
         self.flat = None
@@ -96,7 +101,8 @@ class FlatParameters:
     @cached_property
     def grad(self) -> np.ndarray:
         """All gradients (N,), made when the first is asked for."""
-        return np.zeros(self.data.shape, self.data.dtype)
+        grad: np.ndarray = placement.zeros_like(self.data)
+        return grad
 
     @property
     def has_grad(self) -> bool:
@@ -111,7 +117,23 @@ class FlatParameters:
 
     def grad_of(self, parameter: Parameter) -> np.ndarray:
         """The gradient of one of the parameters, as a view."""
-        return self.grad[self.places[parameter]].reshape(parameter.shape)
+        return self._view(self.grad, parameter)
+
+    def _view(self, buffer: np.ndarray, parameter: Parameter) -> np.ndarray:
+        view: np.ndarray = placement.part(buffer, self.places[parameter])
+        return view.reshape(parameter.shape)
+
+    def settle(self) -> None:
+        """Make the parameters views of these buffers."""
+        for parameter in self.parameters:
+            parameter.settle(self, self._view(self.data, parameter))
+
+    def to(self, place: str) -> None:
+        """Move all parameters, and their gradients if there are any, in one copy each."""
+        moved = FlatParameters(self.parameters, placement.move(self.data, place), self.decayed)
+        if self.has_grad:
+            vars(moved)["grad"] = placement.move(self.grad, place)
+        moved.settle()
 
 
 def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
@@ -126,7 +148,7 @@ def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
         If there are no parameters to train or they differ in dtype.
     """
     unique = [parameter for parameter in dict.fromkeys(parameters) if not parameter.frozen]
-    ordered = tuple(sorted(unique, key=lambda parameter: parameter.data.ndim < 2))
+    ordered = tuple(sorted(unique, key=lambda parameter: len(parameter.shape) < 2))
     if not ordered:
         raise ValueError(
             "flatten_parameters: got no parameters, expected one or more that are not frozen"
@@ -137,11 +159,12 @@ def flatten_parameters(parameters: Iterable[Parameter]) -> FlatParameters:
     flat = ordered[0].flat
     if flat is not None and flat.parameters == ordered and all(p.flat is flat for p in ordered):
         return flat
+    values = [placement.to_host(parameter.data).ravel() for parameter in ordered]
     flat = FlatParameters(
         ordered,
-        data=np.concatenate([parameter.data.ravel() for parameter in ordered]),
-        decayed=sum(parameter.size for parameter in ordered if parameter.data.ndim >= 2),
+        data=placement.placed_like(np.concatenate(values), ordered[0].data),
+        decayed=sum(parameter.size for parameter in ordered if len(parameter.shape) >= 2),
     )
     for parameter, place in flat.places.items():
-        parameter.move(flat, flat.data[place].reshape(parameter.shape))
+        parameter.move(flat, placement.part(flat.data, place).reshape(parameter.shape))
     return flat

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minitransformer import ops
+from minitransformer.backend import op
 from minitransformer.nn.layers import normal
 from minitransformer.nn.module import Module
 
 
+@op(composed=True)
 def sinusoidal_positions(length: int, width: int, dtype: DTypeLike = np.float64) -> np.ndarray:
     """Sines and cosines of geometrically spaced wavelengths, from 2 pi to 10,000 times 2 pi.
 

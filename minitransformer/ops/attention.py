@@ -75,6 +75,7 @@ def _like_y(cache: Any) -> tuple[tuple[int, ...], Any]:
     return (*cache.q.shape[:-1], cache.v.shape[-1]), cache.q.dtype
 
 
+@op(composed=True)
 def causal_mask(T: int, S: int) -> Bool[np.ndarray, "T S"]:
     """True where query t may see key s: the last query sees all keys, the one before all but one.
 
@@ -94,6 +95,7 @@ def causal_mask(T: int, S: int) -> Bool[np.ndarray, "T S"]:
     return np.tri(T, S, S - T, dtype=np.bool_)
 
 
+@op(composed=True)
 def padding_mask(lengths: Integer[np.ndarray, " B"], S: int) -> Bool[np.ndarray, "B 1 1 S"]:
     """True where key s is a token of its sequence, and not padding behind the end.
 

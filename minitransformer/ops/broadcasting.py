@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from minitransformer.backend import op
 
+
+@op(composed=True)
 def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sum a gradient over the axes along which its argument was repeated.
 

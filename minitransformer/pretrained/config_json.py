@@ -85,6 +85,13 @@ class Settings:
         known = tuple(token for token in several if 0 <= token < vocab_size)
         return known if len(known) > 1 else next(iter(known), None)
 
+    def ids(self, name: str, vocab_size: int) -> tuple[int, ...]:
+        """Ids of a vocabulary; those outside of it stand for nothing."""
+        value = self.get(name, [])
+        if not isinstance(value, list) or not all(type(token) is int for token in value):
+            raise self.wrong(name, value, "a list of tokens")
+        return tuple(token for token in value if 0 <= token < vocab_size)
+
     def require(self, name: str, *expected: Any) -> None:
         """See to it that a setting has a value that the model here implies; missing is fine."""
         value = self.get(name, expected[0])

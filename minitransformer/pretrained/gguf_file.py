@@ -10,13 +10,13 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 import math
-import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from minitransformer.errors import InputError
+from minitransformer.pretrained.cursor import Cursor
 from minitransformer.pretrained.stored import (
     Extent,
     StoredTensor,
@@ -42,27 +42,8 @@ MOST_TENSORS = 100_000
 LARGEST_ALIGNMENT = 2**16
 
 
-class Cursor:
-    """Reads what comes next in a file, and never more than there is."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.size = os.fstat(file.fileno()).st_size
-        self.place = 0
-
-    def take(self, count: int) -> bytes:
-        """The next bytes."""
-        if count > self.size - self.place:
-            raise InputError(
-                f"{count} bytes are said to follow byte {self.place} of {self.size}; is the file "
-                "cut off?"
-            )
-        self.place += count
-        return self.file.read(count)
-
-    def integer(self, size: int) -> int:
-        """A number of so many bytes, 0 or more."""
-        return int.from_bytes(self.take(size), "little")
+class GGUFCursor(Cursor):
+    """Reads the values of a GGUF file one after another."""
 
     def text(self) -> str:
         """A length and so many bytes of UTF-8."""
@@ -98,14 +79,14 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
     """
     try:
         with path.open("rb") as file:
-            return _read(path, Cursor(file))
+            return _read(path, GGUFCursor(file))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _read(path: Path, cursor: Cursor) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
+def _read(path: Path, cursor: GGUFCursor) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
     magic, version = cursor.take(4), cursor.integer(4)
     if magic != b"GGUF" or version not in VERSIONS:
         raise InputError(
@@ -128,7 +109,7 @@ def _read(path: Path, cursor: Cursor) -> tuple[dict[str, Any], dict[str, StoredT
     return settings, _tensors(path, entries, start, cursor.size)
 
 
-def _entry(cursor: Cursor) -> tuple[Extent, tuple[int, ...], Any]:
+def _entry(cursor: GGUFCursor) -> tuple[Extent, tuple[int, ...], Any]:
     name = cursor.text()
     if not name.isprintable():
         raise InputError(f"a tensor has the name {name[:80]!r}")

@@ -6,6 +6,7 @@ from minitransformer.errors import InputError
 
 FILES = (
     "config.json",
+    "generation_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
     "tokenizer.json",

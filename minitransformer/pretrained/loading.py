@@ -12,11 +12,13 @@ from minitransformer.nn import Module
 from minitransformer.pretrained.bert import BertFamily, BertForMaskedLMFamily
 from minitransformer.pretrained.config_json import Settings, read_json
 from minitransformer.pretrained.conversion import load_model, public_tensors
+from minitransformer.pretrained.ctranslate2 import ctranslate2_file, load_ctranslate2
 from minitransformer.pretrained.family import Family
 from minitransformer.pretrained.gpt2 import GPT2Family
 from minitransformer.pretrained.llama import LlamaFamily
 from minitransformer.pretrained.places import gguf_file, locate
 from minitransformer.pretrained.weights import SINGLE, read_weights
+from minitransformer.pretrained.whisper import WhisperFamily
 from minitransformer.tokenizers import Tokenizer, load_tokenizer
 
 FAMILIES: tuple[Family, ...] = (
@@ -24,26 +26,28 @@ FAMILIES: tuple[Family, ...] = (
     BertForMaskedLMFamily(),
     BertFamily(),
     LlamaFamily(),
+    WhisperFamily(),
 )
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "encoder.json")
 
 
 def from_pretrained(where: str | Path) -> tuple[Any, Tokenizer | None]:
-    """Load a public checkpoint of the families of GPT-2, BERT and Llama into the models here.
+    """Load a public checkpoint of GPT-2, BERT, Llama or Whisper into the models here.
 
     Parameters
     ----------
     where
         A folder with ``config.json`` and ``model.safetensors`` (or several files and their index);
-        one of these files; a ``.gguf`` file, or a folder with one; or, if there is nothing by that
-        name, an id of the Hugging Face hub such as ``"openai-community/gpt2"``.
+        one of these files; a ``.gguf`` file, or a folder with one; a Whisper's ``model.bin`` of
+        CTranslate2, with ``tokenizer.json`` beside it; or, if there is nothing by that name, an id
+        of the Hugging Face hub such as ``"openai-community/gpt2"``.
 
     Returns
     -------
     model
         :class:`~minitransformer.models.GPT`, :class:`~minitransformer.models.Bert`,
-        :class:`~minitransformer.models.BertForMaskedLM` or :class:`~minitransformer.models.Llama`,
-        in float32 whatever the file has.
+        :class:`~minitransformer.models.BertForMaskedLM`, :class:`~minitransformer.models.Llama` or
+        :class:`~minitransformer.models.Whisper`, in float32 whatever the file has.
     tokenizer
         None if the folder has none, or the GGUF file one of an unknown kind.
 
@@ -59,9 +63,12 @@ def from_pretrained(where: str | Path) -> tuple[Any, Tokenizer | None]:
         from minitransformer.pretrained.gguf_checkpoint import load_gguf  # an optional package
 
         return load_gguf(gguf)
+    ctranslate2 = ctranslate2_file(path)
+    if ctranslate2 is not None:
+        return load_ctranslate2(ctranslate2)
     folder = path if path.is_dir() else path.parent
     stored = read_weights(folder if path.name == "config.json" else path)
-    settings = Settings(read_json(folder / "config.json"), str(folder / "config.json"))
+    settings = Settings(_settings(folder), str(folder / "config.json"))
     model = load_model(_family(settings, stored), settings, stored)
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
     return model, load_tokenizer(folder) if has_tokenizer else None
@@ -102,6 +109,16 @@ def save_pretrained(model: Module, folder: str | Path) -> None:
         file.write(content)
     with atomic_write(folder / "config.json") as file:
         file.write((json.dumps(config, indent=2) + "\n").encode())
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """``config.json``; but the tokens that end a text are those of ``generation_config.json``."""
+    settings = read_json(folder / "config.json")
+    generation = folder / "generation_config.json"
+    if generation.is_file():
+        ends = read_json(generation).get("eos_token_id")
+        settings |= {} if ends is None else {"eos_token_id": ends}
+    return settings
 
 
 def _family(settings: Settings, stored: dict[str, Any]) -> Family:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from minitransformer.errors import InputError
+from minitransformer.pretrained.ctranslate2_file import is_ctranslate2
 from minitransformer.pretrained.hub import download
 from minitransformer.pretrained.weights import PICKLES, refuse_pickle
 
@@ -19,7 +20,7 @@ def locate(where: str | Path) -> Path:
         If there is none, or it is a pickle.
     """
     path = Path(where).expanduser()
-    if path.suffix in PICKLES:
+    if path.suffix in PICKLES and not is_ctranslate2(path):
         refuse_pickle(path)
     if path.exists():
         return path

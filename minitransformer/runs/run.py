@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minitransformer import placement
+from minitransformer.backend import get_backend
 from minitransformer.checkpoints import (
     Checkpoint,
     checkpoint_files,
@@ -84,6 +86,7 @@ class Run:
         adapt(self.model, config)
         if checkpoint is not None:
             self.model.load_state_dict(checkpoint.parameters)
+        self.model.to(_place(self.comm))
         self.optimizer = AdamW(
             self.model.parameters(),
             config.learning_rate,
@@ -108,7 +111,7 @@ class Run:
             If the data is unusable or the folder exists; nothing is left behind then.
         """
         comm = comm or LocalComm()
-        select_backend(config.backend)
+        select_backend(config.backend, config.device)
         require_same_start(comm, config)
         folder = Path(first_rank(comm, lambda: str(prepare(config))))
         try:
@@ -132,7 +135,7 @@ class Run:
             nothing is written then.
         """
         comm = comm or LocalComm()
-        select_backend(config.backend)
+        select_backend(config.backend, config.device)
         require_same_start(comm, config)
         config = resolved(config, folder)
         check_fixed(saved_config(folder), config)
@@ -233,7 +236,7 @@ class Run:
         """Write a checkpoint; the one before it stays until the next."""
         bits = hashlib.sha256()
         for parameter in self.model.parameters():
-            bits.update(parameter.data)
+            bits.update(placement.to_host(parameter.data))
         require_agreement(self.comm, {f"parameters after step {self.step}": bits.hexdigest()})
         state = self.ranks.gather(self.optimizer.state_dict())
         first_rank(self.comm, lambda: self._write_checkpoint(state))
@@ -277,3 +280,13 @@ class Run:
         """Steps and losses of all validations so far."""
         found = [record for record in self.metrics() if "validation_loss" in record]
         return [(record["index"], record["validation_loss"]) for record in found]
+
+
+def _place(comm: Communicator) -> str:
+    place = placement.place_of(get_backend())
+    if comm.size > 1 and place != placement.HOST:
+        raise InputError(
+            f"{comm.size} ranks were started, but the {get_backend()} backend trains with one "
+            "process alone; start it without mpiexec, or choose the backend numba"
+        )
+    return place

@@ -13,6 +13,7 @@ from minitransformer import __version__
 from minitransformer.backend import get_backend
 from minitransformer.configuration import TrainConfig
 from minitransformer.distributed import Communicator, require_agreement
+from minitransformer.errors import InputError
 from minitransformer.folders import check_free, make_folder
 from minitransformer.models.registry import require_known
 from minitransformer.tasks import TASKS
@@ -25,9 +26,15 @@ def prepare(config: TrainConfig) -> Path:
     """Make a run folder with the task's data and all settings, or leave nothing behind."""
     check_free(config.out)
     require_known("task", config.task, TASKS)
+    task = TASKS[config.task]
+    if config.architecture not in task.architectures:
+        raise InputError(
+            f"a model of architecture {config.architecture} cannot learn the task {config.task}; "
+            f"expected {' or '.join(task.architectures)}"
+        )
     folder = make_folder(config.out)
     try:
-        TASKS[config.task].prepare(folder, config)
+        task.prepare(folder, config)
         resolved(config, folder).save(folder / "config.toml")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,7 +68,9 @@ def resolved(config: TrainConfig, folder: Path) -> TrainConfig:
         config,
         data=tuple(path.resolve() for path in config.data),
         out=folder.resolve(),
+        start_from=config.start_from and config.start_from.resolve(),
         backend=get_backend(),
+        device=None,
     )
 
 
@@ -73,7 +82,10 @@ def require_same_data(comm: Communicator, folder: Path) -> None:
     InputError
         On every rank, naming the file that differs.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix in DATA)
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+    files = sorted(path for path in folder.rglob("*") if path.suffix in DATA)
+    digests = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in files
+    }
     names = comm.exchange(digests)[0]
     require_agreement(comm, {f"the file {name} in {folder}": digests.get(name) for name in names})

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from minitransformer import ops
 from minitransformer.data import Batch
 from minitransformer.errors import InputError
 from minitransformer.models.model import Model
 from minitransformer.show import html
+from minitransformer.show.all_heads import all_heads
 from minitransformer.show.heatmap import heatmap, number
 from minitransformer.testing.trees import named_arrays
 
@@ -57,7 +59,9 @@ def attention(
     Parameters
     ----------
     cache
-        Anything with ``probs``, such as ``cache.blocks[0].attention``, or the array itself.
+        Of an attention, such as ``cache.blocks[0].attention``, whatever the backend; or the array
+        of probabilities itself; or of a whole model, of which all heads are drawn at a glance, for
+        the first text of the batch.
     tokens
         Labels of the queries.
     keys
@@ -66,14 +70,40 @@ def attention(
     Raises
     ------
     InputError
-        If the array does not have the axes (B, H, T, S), or (T, S).
+        If the cache is of no attention, or the array has not the axes (B, H, T, S) or (T, S).
     """
-    probs = cache if isinstance(cache, np.ndarray) else cache.probs
+    blocks = getattr(getattr(cache, "trunk", cache), "blocks", None)
+    if blocks is not None:
+        return all_heads([attention_probs(block.attention) for block in blocks])
+    probs = cache if isinstance(cache, np.ndarray) else attention_probs(cache)
     if probs.ndim not in (2, 4):
         raise InputError(f"probs has shape {probs.shape}, expected (B, H, T, S) or (T, S)")
     axes = ("B", "H", "T", "S")[-probs.ndim :]
     columns = tokens if keys is None else keys
     return heatmap(probs, "probs", axes, rows=list(tokens), columns=list(columns))
+
+
+def attention_probs(cache: Any) -> np.ndarray:
+    """How much each query attends to each key, (B, H, T, S), from the cache of any backend.
+
+    A kernel that does not keep the probabilities keeps what the textbook finds them again from.
+
+    Raises
+    ------
+    InputError
+        If the cache is of no attention.
+    """
+    inner = getattr(getattr(cache, "mix", cache), "attention", cache)
+    if not hasattr(inner, "probs") and hasattr(inner, "logsumexp"):
+        c = inner
+        textbook = ops.attention_forward.impls["numpy"]
+        _, inner = textbook(c.q, c.k, c.v, c.mask, c.causal, c.scale)
+    if not hasattr(inner, "probs"):
+        raise InputError(
+            f"cache is a {type(cache).__name__}, expected that of an attention, such as "
+            "cache.blocks[0].attention"
+        )
+    return inner.probs  # type: ignore[no-any-return]
 
 
 def _statistics(path: str, array: np.ndarray) -> tuple[str, ...]:

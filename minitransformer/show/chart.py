@@ -22,6 +22,7 @@ def curves(
     y_label: str,
     log_x: bool = False,
     log_y: bool = True,
+    marks: Mapping[str, tuple[float, float]] | None = None,
 ) -> Picture:
     """Draw curves over a common axis.
 
@@ -35,7 +36,10 @@ def curves(
         What the axes measure.
     log_x, log_y
         Which of them are logarithmic.
+    marks
+        Single points by name, drawn over the curves.
     """
+    marks = marks or {}
     shown = {
         name: (
             role,
@@ -44,8 +48,8 @@ def curves(
         for name, (role, points) in lines.items()
     }
     right = WIDTH - 16 - _LETTER * max(map(len, shown))
-    xs = [x for _, points in shown.values() for x, _ in points]
-    ys = [y for _, points in shown.values() for _, y in points]
+    everywhere = [*marks.values(), *(each for _, points in shown.values() for each in points)]
+    xs, ys = zip(*everywhere, strict=True)
     across = _Axis(min(xs), max(xs), log_x, _LEFT, right)
     heights = _round_values(min(ys), max(ys), log_y)
     up = _Axis(heights[0], heights[-1], log_y, HEIGHT - _BOTTOM, _TOP)
@@ -60,9 +64,11 @@ def curves(
     for (name, (role, points)), end in zip(shown.items(), ends, strict=True):
         places = [(across.place(x), up.place(y)) for x, y in points]
         parts += [_line(places, role), _text(right + 8, end + 4, name, "start")]
+    parts += [_mark(n, across.place(x), up.place(y), right) for n, (x, y) in marks.items()]
     words = f"{y_label} against {x_label}; " + "; ".join(
         f"{name}: {_summary(points)}" for name, (_, points) in shown.items()
     )
+    words += "".join(f"; {name}: {y:.3g} at {x:.3g}" for name, (x, y) in marks.items())
     return Picture(
         f'<figure style="margin:0"><figcaption style="font-size:12.5px;text-align:left">'
         f'{escape(y_label)}</figcaption><svg xmlns="http://www.w3.org/2000/svg" role="img" '
@@ -143,6 +149,16 @@ def _line(places: Sequence[tuple[float, float]], role: str) -> str:
         f'stroke-dasharray="{_DASHES[role]}"/>'
     ) + "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{COLOURS[role]}"/>' for x, y in dots
+    )
+
+
+def _mark(name: str, x: float, y: float, right: float) -> str:
+    """A ring, and its name on the side where there is room."""
+    fits = x + 10 + _LETTER * len(name) < right
+    label = _text(x + 9, y - 7, name, "start") if fits else _text(x - 9, y - 7, name, "end")
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="none" stroke="currentColor" '
+        f'stroke-width="2"/>{label}'
     )
 
 

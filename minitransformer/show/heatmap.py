@@ -43,7 +43,7 @@ def heatmap(
     shape
         Of the whole array, if this is a corner of it.
     """
-    array = np.asarray(array)
+    array, rows, columns = np.asarray(array), list(rows), list(columns)
     shape = array.shape if shape is None else tuple(shape)
     sizes = [
         f"{axis} {n}" if axis != str(n) else axis

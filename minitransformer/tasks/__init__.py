@@ -5,6 +5,7 @@ from minitransformer.tasks.classify import ClassifyTask
 from minitransformer.tasks.dates import DatesTask
 from minitransformer.tasks.languages import LanguagesTask
 from minitransformer.tasks.masked_text import MaskedTextTask
+from minitransformer.tasks.multi_task import MultiTaskTask
 from minitransformer.tasks.numbers import NumbersTask
 from minitransformer.tasks.tag import TagTask
 from minitransformer.tasks.text import TextTask
@@ -15,6 +16,7 @@ TASKS: dict[str, type[Task]] = {
     "dates": DatesTask,
     "languages": LanguagesTask,
     "masked-text": MaskedTextTask,
+    "multi-task": MultiTaskTask,
     "numbers": NumbersTask,
     "tag": TagTask,
     "text": TextTask,
@@ -28,6 +30,7 @@ __all__ = [
     "DatesTask",
     "LanguagesTask",
     "MaskedTextTask",
+    "MultiTaskTask",
     "NumbersTask",
     "TagTask",
     "Task",

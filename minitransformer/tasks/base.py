@@ -11,6 +11,12 @@ from minitransformer.data import AnyBatch
 from minitransformer.errors import InputError
 from minitransformer.models.registry import require_known
 
+DECODERS = ("gpt", "llama", "transformer-lm")
+"""Architectures that predict the next token."""
+
+TRUNKS = ("bert", *DECODERS)
+"""Architectures that a head can stand on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NoOptions:
@@ -38,6 +44,9 @@ class Task(ABC):
 
     Options: ClassVar[type[Any]] = NoOptions
     """Frozen dataclass of the task's own settings, each with a default."""
+
+    architectures: ClassVar[tuple[str, ...]]
+    """What can learn it, by the names of the registry."""
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.folder = folder

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from minitransformer.data import EncoderBatch
 from minitransformer.data.labels import require_every_class
 from minitransformer.errors import InputError
 from minitransformer.models import ClassifierConfig
-from minitransformer.tasks.base import Task
+from minitransformer.tasks.base import TRUNKS, Task
 from minitransformer.tasks.masked_text import MASK, learn_vocabulary
 from minitransformer.tasks.pairs import spread
 from minitransformer.tasks.passages import SECTIONS, Passage, read_passages, unlabelled_text
@@ -47,26 +47,22 @@ class ClassifyTask(Task):
     """
 
     Options = ClassifyOptions
+    architectures: ClassVar[tuple[str, ...]] = TRUNKS
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(folder, config)
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         passages = read_passages()
-        self.labelled = self._draw([p for p in passages if not p.held_out])
+        self.labelled = self._draw([p for p in passages if p.part == "train"])
         require_every_class((passage.section for passage in self.labelled), SECTIONS)
-        self.held_out = [p for p in passages if p.held_out]
+        self.held_out = [p for p in passages if p.part == "held out"]
         self._train, self._held_out = (self._encode(p) for p in (self.labelled, self.held_out))
+        self._validation = self._encode([p for p in passages if p.part == "validation"])
 
     @classmethod
     def prepare(cls, folder: Path, config: TrainConfig) -> None:
         """Take over the vocabulary of the run that this one starts from, or learn it."""
-        source = config.start_from
-        tokenizer = (
-            learn_vocabulary(unlabelled_text(), config, MASK)
-            if source is None
-            else load_tokenizer(source / "tokenizer.json")
-        )
-        tokenizer.save(folder / "tokenizer.json")
+        learn_vocabulary(unlabelled_text(), config, MASK).save(folder / "tokenizer.json")
 
     def _draw(self, passages: Sequence[Passage]) -> list[Passage]:
         """As many of each section as labels are told."""
@@ -97,17 +93,19 @@ class ClassifyTask(Task):
         return _rows(self._train, rng.integers(len(self._train.inputs), size=c.batch))
 
     def validation(self, limit: int | None = None) -> Iterator[EncoderBatch]:
-        c = self.config
-        rows = spread(len(self.held_out), None if limit is None else limit * c.batch)
-        parts = range(0, len(rows), c.batch)
-        return (_rows(self._held_out, rows[start : start + c.batch]) for start in parts)
+        """Passages to choose a learning rate and the last step by; none of the held-out ones."""
+        return self._batches(self._validation, None if limit is None else limit * self.config.batch)
+
+    def _batches(self, encoded: EncoderBatch, limit: int | None) -> Iterator[EncoderBatch]:
+        rows, size = spread(len(encoded.inputs), limit), self.config.batch
+        return (_rows(encoded, rows[start : start + size]) for start in range(0, len(rows), size))
 
     def outcomes(self, model: Any, limit: int | None = None) -> Any:
         """The section that the model takes each held-out passage to be from."""
         from minitransformer.evaluation import Labels
 
         truth, predicted = [], []
-        for batch in self.validation(limit):
+        for batch in self._batches(self._held_out, limit):
             scores, _ = model(batch)
             truth += batch.targets.tolist()
             predicted += scores.argmax(axis=-1).tolist()
@@ -125,7 +123,8 @@ class ClassifyTask(Task):
     def describe(self) -> str:
         counts = Counter(SECTIONS[passage.section] for passage in self.labelled)
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return f"{len(self.labelled)} passages with labels ({told})\n{len(self.held_out)} held out"
+        others = f"{len(self._validation.inputs)} to choose by, {len(self.held_out)} held out"
+        return f"{len(self.labelled)} passages with labels ({told})\n{others}"
 
     def levels(self) -> dict[str, float]:
         return {"every section equally likely": math.log(len(SECTIONS))}

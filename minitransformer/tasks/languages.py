@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from minitransformer.data.languages import language_probabilities, sample_multil
 from minitransformer.errors import InputError
 from minitransformer.evaluation import losses_by_group
 from minitransformer.generation import stream
-from minitransformer.tasks.base import Task
+from minitransformer.tasks.base import DECODERS, Task
 from minitransformer.tasks.text import check_length, learn_tokenizer
 from minitransformer.tokenizers import load_tokenizer
 
@@ -45,6 +45,7 @@ class LanguagesTask(Task):
     """
 
     Options = LanguagesOptions
+    architectures: ClassVar[tuple[str, ...]] = DECODERS
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(folder, config)

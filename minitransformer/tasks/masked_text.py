@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from minitransformer.data import (
 from minitransformer.errors import InputError
 from minitransformer.tasks.passages import unlabelled_text
 from minitransformer.tasks.text import TextTask, check_length
-from minitransformer.tokenizers import BPETokenizer
+from minitransformer.tokenizers import BPETokenizer, load_tokenizer
 
 MASK = "<mask>"
 VALIDATION = 1 << 32
@@ -55,6 +55,7 @@ class MaskedTextTask(TextTask):
     """
 
     Options = MaskedTextOptions
+    architectures: ClassVar[tuple[str, ...]] = ("bert",)
 
     @classmethod
     def prepare(cls, folder: Path, config: TrainConfig) -> None:
@@ -112,11 +113,21 @@ class MaskedTextTask(TextTask):
 def learn_vocabulary(text: str, config: TrainConfig, special: str) -> BPETokenizer:
     """Byte pairs of a text, and a special token, whose id is the last one.
 
+    A run that starts from another has that one's vocabulary.
+
     Raises
     ------
     InputError
-        If another vocabulary is asked for.
+        If another vocabulary is asked for, or that of the other run has no special token.
     """
+    if config.start_from is not None:
+        known = load_tokenizer(config.start_from / "tokenizer.json")
+        if not (isinstance(known, BPETokenizer) and known.special_tokens):
+            raise InputError(
+                f"the vocabulary of {config.start_from} has no special token, as {special}; start "
+                "from a run of the task masked-text, classify or tag"
+            )
+        return known
     if config.tokenizer != "bpe":
         raise InputError(
             f'tokenizer is {config.tokenizer!r}, expected "bpe": the task needs {special}, a '

@@ -50,6 +50,7 @@ class PairTask(Task):
     target in each line, and the vocabulary of both as ``tokenizer.json``.
     """
 
+    architectures: ClassVar[tuple[str, ...]] = ("encoder-decoder",)
     bleu: ClassVar[bool] = False
     """Whether targets are sentences, which BLEU is made for."""
 
@@ -61,7 +62,7 @@ class PairTask(Task):
         self.held_out_pairs = read_pairs(folder / "held_out.tsv")
         self._train = self._encode(self.train_pairs)
         self._held_out = self._encode(self.held_out_pairs)
-        self._check_lengths()
+        self._check_lengths(self._train + self._held_out)
 
     @classmethod
     @abstractmethod
@@ -82,9 +83,9 @@ class PairTask(Task):
         encode = self.tokenizer.encode
         return [(encode(pair.source), encode(pair.target)) for pair in pairs]
 
-    def _check_lengths(self) -> None:
+    def _check_lengths(self, encoded: Sequence[tuple[list[int], list[int]]]) -> None:
         shape = self.model_config()
-        sources, targets = zip(*self._train, *self._held_out, strict=True)
+        sources, targets = zip(*encoded, strict=True)
         longest = {
             "context": (max(map(len, sources)), shape.context),
             "target_context": (1 + max(map(len, targets)), shape.target_context),
@@ -127,6 +128,13 @@ class PairTask(Task):
             bleu=self.bleu,
             groups=[pair.group for pair in pairs],
         )
+
+    def measure_on(self, data: Sequence[Path]) -> None:
+        """Let the pairs of other files be written: lines as in ``held_out.tsv``, in UTF-8."""
+        pairs = [pair for path in data for pair in read_pairs(path)]
+        encoded = self._encode(pairs)
+        self._check_lengths(encoded)
+        self.held_out_pairs, self._held_out = pairs, encoded
 
     def write(self, model: Any, sources: Sequence[str]) -> list[str]:
         """The targets that the model writes for these sources."""
@@ -195,10 +203,20 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises
     ------
     InputError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or a source or target is empty.
     """
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        return [Pair(*line.split("\t")) for line in lines]
-    except (OSError, UnicodeDecodeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is missing or damaged: {error}") from error
+    return [_pair(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
+
+
+def _pair(line: str, where: str) -> Pair:
+    parts = line.split("\t")
+    if len(parts) != 3 or not all(parts):
+        raise InputError(
+            f"{where} is damaged: it has {len(parts)} parts, {line[:40]!r}, expected a group, a "
+            "source and a target with tabs between them, none of them empty"
+        )
+    return Pair(*parts)

@@ -17,6 +17,9 @@ SECTIONS = (
 )
 """Topics of ``pydoc`` that are long, and of which none contains another."""
 
+PARTS = ("validation", "held out", *("train", "held out") * 3)
+"""What an eighth of the passages each is for."""
+
 SHORTEST = 120
 """Paragraphs are put together until a passage has as many characters."""
 
@@ -26,7 +29,7 @@ class Passage(NamedTuple):
 
     section: int  # place in SECTIONS
     text: str
-    held_out: bool
+    part: str  # "train", "validation" or "held out"
 
 
 def read_topics() -> dict[str, str]:
@@ -45,25 +48,25 @@ def read_topics() -> dict[str, str]:
 
 
 def read_passages() -> list[Passage]:
-    """All passages of all sections; about half of them are never trained on.
+    """All passages of all sections: 3/8 to learn from, 1/8 to choose settings by, half held out.
 
-    Which half depends on nothing but their text, so that every run holds out the same.
+    What a passage is for depends on nothing but its text, so that it is the same in every run.
 
     Raises
     ------
     InputError
-        If a section has no passage to learn from, or none to measure on.
+        If a section has no passage in one of the parts.
     """
     topics = read_topics()
     found: dict[str, Passage] = {}
     for section, name in enumerate(SECTIONS):
         for text in _passages(topics.get(name, "")):
-            odd = hashlib.sha256(text.encode()).digest()[0] % 2 == 1
-            found.setdefault(text, Passage(section, text, held_out=odd))
+            part = PARTS[hashlib.sha256(text.encode()).digest()[0] % len(PARTS)]
+            found.setdefault(text, Passage(section, text, part))
     passages = list(found.values())
-    kinds = {(passage.section, passage.held_out) for passage in passages}
+    kinds = {(passage.section, passage.part) for passage in passages}
     for section, name in enumerate(SECTIONS):
-        if not {(section, False), (section, True)} <= kinds:
+        if not {(section, part) for part in PARTS} <= kinds:
             raise InputError(
                 f"the class {name!r} is missing in the data: this Python's pydoc_data has too "
                 "little text on it"
@@ -77,7 +80,7 @@ def unlabelled_text() -> str:
     held_out = {
         paragraph
         for passage in read_passages()
-        if passage.held_out
+        if passage.part == "held out"
         for paragraph in passage.text.split("\n\n")
     }
     return "\n".join(

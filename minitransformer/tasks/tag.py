@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from minitransformer.data import (
 from minitransformer.errors import InputError
 from minitransformer.models import TokenLabellerConfig
 from minitransformer.models.long_texts import label_long_text
-from minitransformer.tasks.base import Task
+from minitransformer.tasks.base import TRUNKS, Task
 from minitransformer.tasks.masked_text import learn_vocabulary
 from minitransformer.tasks.pairs import spread
 from minitransformer.tasks.python_source import (
@@ -52,6 +52,7 @@ class TagTask(Task):
     """
 
     Options = TagOptions
+    architectures: ClassVar[tuple[str, ...]] = TRUNKS
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(folder, config)
@@ -63,9 +64,9 @@ class TagTask(Task):
                 "the right files back"
             )
         self.size = len(tokens)
-        self.tokens, held_out_tokens = split(tokens, config.validation_fraction)
-        self.labels, held_out_labels = split(labels, config.validation_fraction)
-        self.held_out = held_out_tokens, held_out_labels
+        border = self._border(tokens)
+        self.tokens, self.labels = tokens[:border], labels[:border]
+        self.held_out = tokens[border:], labels[border:]
 
     @classmethod
     def prepare(cls, folder: Path, config: TrainConfig) -> None:
@@ -78,6 +79,17 @@ class TagTask(Task):
         write_tokens(folder / "tokens.npy", tokens, tokenizer.vocab_size)
         write_tokens(folder / "labels.npy", labels, len(LABELS))
         tokenizer.save(folder / "tokenizer.json")
+
+    def _border(self, tokens: NDArray[Any]) -> int:
+        """Where the held-out files begin: no file is learned from in part."""
+        learned, _ = split(tokens, self.config.validation_fraction)
+        ends = np.flatnonzero(learned == self.tokenizer.vocab_size - 1) + 1
+        if not len(ends) or ends[-1] < self.config.context:
+            raise InputError(
+                f"the files to learn from have {len(learned)} tokens, too few to hold others out; "
+                "give more characters or a smaller validation_fraction"
+            )
+        return int(ends[-1])
 
     def model_config(self) -> TokenLabellerConfig:
         trunk = self.config.model(vocab_size=self.tokenizer.vocab_size)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from minitransformer.data import (
 )
 from minitransformer.errors import InputError
 from minitransformer.generation import stream
-from minitransformer.tasks.base import Task
+from minitransformer.tasks.base import DECODERS, Task
 from minitransformer.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, load_tokenizer
 
 
@@ -31,6 +31,8 @@ class TextTask(Task):
 
     The run folder holds the text as ``tokens.npy`` and the vocabulary as ``tokenizer.json``.
     """
+
+    architectures: ClassVar[tuple[str, ...]] = DECODERS
 
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(folder, config)
@@ -102,7 +104,9 @@ class TextTask(Task):
 
 
 def learn_tokenizer(text: str, config: TrainConfig) -> Tokenizer:
-    """The vocabulary of a text: its characters, or byte pairs."""
+    """The vocabulary of the run to start from, or else of a text: its characters, or byte pairs."""
+    if config.start_from is not None:
+        return load_tokenizer(config.start_from / "tokenizer.json")
     if config.tokenizer == "char":
         return CharTokenizer.train(text)
     return BPETokenizer.train(text, config.bpe_tokens)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer.data import IGNORE, EncoderBatch
+from minitransformer.data import IGNORE, EncoderBatch, MultiTaskBatch
 from minitransformer.models import (
     BertConfig,
     BertForMaskedLM,
@@ -15,7 +15,6 @@ from minitransformer.models import (
     GPTConfig,
     LlamaConfig,
     MultiTask,
-    MultiTaskBatch,
     MultiTaskConfig,
     Regressor,
     RegressorConfig,
@@ -79,7 +78,9 @@ def _reward() -> tuple[Any, Any]:
 
 
 def _multi_task() -> tuple[Any, Any]:
-    trunk = LlamaConfig(vocab_size=11, context=7, layers=1, heads=4, width=8, kv_heads=2)
+    trunk = LlamaConfig(
+        vocab_size=11, context=7, layers=1, heads=4, width=8, kv_heads=2, causal=False
+    )
     config = MultiTaskConfig(
         trunk,
         tasks=("topic", "tags"),

@@ -190,6 +190,21 @@ def wrong_contribution(e: Evidence) -> str | None:
     return None
 
 
+def factor_outside_mean(e: Evidence) -> str | None:
+    """A mean was subtracted before something multiplied that belongs in front of it."""
+    for axis in (axis for axis in reversed(range(e.numeric.ndim)) if e.numeric.shape[axis] > 2):
+        if not _sums_to_zero(e.numeric, axis) or _sums_to_zero(e.analytic, axis):
+            continue
+        for name, array in e.candidates():
+            if array.all() and _sums_to_zero(e.analytic / array, axis):
+                return (
+                    f"the true {e.gradient} adds up to 0 along {e.axis_name(axis)}, and yours does "
+                    f"when it is divided by {name}: {name} belongs inside the sums (or means) over "
+                    "this axis, so multiply by it before they are taken"
+                )
+    return None
+
+
 def missing_constant_term(e: Evidence) -> str | None:
     """What is missing is constant along an axis, perhaps times a known array."""
     ones = np.ones(e.numeric.shape)
@@ -211,6 +226,11 @@ def not_linear_in_dy(e: Evidence) -> str | None:
     if e.tripled is None or agree(e.tripled, 3 * e.analytic):
         return None
     return f"{e.gradient} is not 3 times as large for 3 dy, but backward is always linear in dy"
+
+
+def _sums_to_zero(gradient: np.ndarray, axis: int) -> bool:
+    largest = np.abs(gradient).max(initial=0.0)
+    return bool((np.abs(gradient.sum(axis)) <= FIT * largest).all())
 
 
 def _times(c: float, e: Evidence) -> str:

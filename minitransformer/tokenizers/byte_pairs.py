@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
+from minitransformer.backend import op
+
 Pair = tuple[int, int]
 
 BYTES = 256
 """The ids below are the bytes themselves; the merges follow."""
 
 
+@op(composed=True)
 def bpe_merge(ids: Sequence[int], pair: Pair, new_id: int) -> list[int]:
     """Replace a pair of neighbours by one id, from left to right and without overlap.
 
@@ -50,6 +53,7 @@ def bpe_merge(ids: Sequence[int], pair: Pair, new_id: int) -> list[int]:
     return merged
 
 
+@op(composed=True)
 def bpe_encode(ids: Iterable[int], merged_ids: Mapping[Pair, int]) -> list[int]:
     """Replay the merges on one word: always the one learnt first of those that apply.
 

@@ -233,7 +233,8 @@ print(speak(cheat, prompt="The", length=60))
 #   or AdamW is yours, `minitransformer train --backend student` trains on your code.
 # - `minitransformer gradcheck`: see every gradient proved on your machine.
 #
-# Then the other chapters in their order, from 01 (softmax).
+# Then the other chapters in their order, from 01 (softmax). Chapter 16 opens a model that others have
+# trained, and finds in it what a small one invents on its own.
 #
 # ## Further reading
 #

@@ -23,7 +23,6 @@ import numpy as np
 from minitransformer import BPETokenizer, CharTokenizer, bpe_merge, show
 from minitransformer.data import default_text
 from minitransformer.errors import InputError
-from minitransformer.show.html import FORWARD, escape, tint
 from minitransformer.tokenizers import bert_document, bpe_encode, from_document, learn_merges
 from minitransformer.tokenizers.bpe import WORDS
 
@@ -154,20 +153,10 @@ for first in (256, 276, 1000, 4076):
 # has counts. Then come blanks with a letter, "in", "he", " the"; at a thousand whole words, at four
 # thousand the words of *this* text.
 
-
 # %%
-def cut(tokenizer, text):
-    """Draw a text with each piece on its own ground."""
-    spans = [
-        f'<span style="background:{tint(FORWARD, 0.45 if i % 2 else 0.16)};padding:2px 0;'
-        f'white-space:pre-wrap">{escape(tokenizer.decode([token]))}</span>'
-        for i, token in enumerate(tokenizer.encode(text))
-    ]
-    words = "|".join(tokenizer.decode([token]) for token in tokenizer.encode(text))
-    return show.Picture(f'<p style="font-size:17px;margin:6px 0">{"".join(spans)}</p>', words)
-
-
-cut(tokenizer, "The function returns a list. It never hallucinates unbelievable tokenizations.")
+show.tokens(
+    tokenizer, "The function returns a list. It never hallucinates unbelievable tokenizations."
+)
 
 # %% [markdown]
 # Common words are one piece, rare ones a few, and **nothing is ever unknown**: at worst a word
@@ -176,7 +165,7 @@ cut(tokenizer, "The function returns a list. It never hallucinates unbelievable 
 # **Predict:** which of these numbers are one piece? Would you like to learn adding from this?
 
 # %%
-cut(tokenizer, "7 + 12 = 19, 64 + 64 = 128, 2024 - 1000 = 1024, 12345 * 10 = 123450")
+show.tokens(tokenizer, "7 + 12 = 19, 64 + 64 = 128, 2024 - 1000 = 1024, 12345 * 10 = 123450")
 
 # %% [markdown]
 # ## A surprise, measured: a model of language, without a model

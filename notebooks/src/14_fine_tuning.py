@@ -286,6 +286,7 @@ print("text  ", read(text[0]))
 #
 # ## Your turn
 #
+# - `minitransformer exercises` → **mask_tokens**, **lora_forward**, **lora_backward**.
 # - `minitransformer train --recipe mlm --out runs/mlm`, then `--recipe classify --start-from runs/mlm`:
 #   the same with English prose.
 # - Freeze all but the biases: `freeze(model, "*.weight", "*.gamma")`. How many values learn?

@@ -364,6 +364,8 @@ MultiHeadAttention.__call__ = honest
 # %% [markdown]
 # ## Your turn
 #
+# - `minitransformer exercises` → **padding_mask**, **sinusoidal_positions**, **multi_head_attention_backward**,
+#   **post_norm_block_backward**, **label smoothing** in **cross_entropy_forward**, **beam_search**.
 # - `minitransformer train --recipe dates`: thirteen locales, four styles, two blocks; it draws the
 #   alignment of each language into the run folder. Then `--recipe numbers` and `--recipe text2text`.
 # - Take the source mask away (`ops.padding_mask`, all True), train, and decode one date alone, and

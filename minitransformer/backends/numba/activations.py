@@ -5,7 +5,7 @@ nor computes an exp or an erf again.
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -54,17 +54,23 @@ def silu_backward(dy: Array, cache: SlopeCache) -> tuple[Array]:
     return _times_slope("silu", dy, cache)
 
 
+@compiled
+def gelu_share(x: Any) -> Any:
+    """``gelu(x) / x = (1 + tanh(u)) / 2``, the sigmoid of 2 u: as exact where it is nearly 0."""
+    number = type(x)
+    one, k, cubic = number(1), number(2.0 * _SQRT_2_OVER_PI), number(_TANH_CUBIC)
+    return one / (one + exp(-k * x * (one + cubic * x * x)))
+
+
 @sharded()
 @compiled
 def _gelu_tanh(x: Array, y: Array, slope: Array, shard: int, shards: int) -> None:
-    """``(1 + tanh(u)) / 2`` is the sigmoid of 2 u: one exp, and as exact where it is nearly 0."""
     part = part_of(x.size, shard, shards)
     x, y, slope = x[part], y[part], slope[part]
     one, three = x.dtype.type(1), x.dtype.type(3)
     k, cubic = x.dtype.type(2.0 * _SQRT_2_OVER_PI), x.dtype.type(_TANH_CUBIC)
     for i in range(x.size):
-        bend = cubic * x[i] * x[i]
-        share = one / (one + exp(-k * x[i] * (one + bend)))
+        share, bend = gelu_share(x[i]), cubic * x[i] * x[i]
         y[i] = x[i] * share
         slope[i] = share + x[i] * share * (one - share) * k * (one + three * bend)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minitransformer.backends.numba.flash_forward import LOW, weight
+from minitransformer.backends.numba.hints import contiguous
 from minitransformer.backends.numba.matvec import add_dots, add_rows
-from minitransformer.backends.numba.simd import contiguous
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 
 

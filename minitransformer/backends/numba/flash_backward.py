@@ -17,8 +17,8 @@ Dao et al. (2022), FlashAttention, arXiv:2205.14135.
 import numpy as np
 
 from minitransformer.backends.numba.flash_forward import BLOCK, LOW, clear, weight
+from minitransformer.backends.numba.hints import strided
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
-from minitransformer.backends.numba.simd import strided
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 

@@ -20,9 +20,9 @@ import math
 
 import numpy as np
 
+from minitransformer.backends.numba.hints import strided
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
-from minitransformer.backends.numba.simd import strided
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 

@@ -21,8 +21,9 @@ Goto, van de Geijn (2008), Anatomy of High-Performance Matrix Multiplication.
 
 import numpy as np
 
+from minitransformer.backends.numba.hints import strided
 from minitransformer.backends.numba.packing import pack, pack_all, parts
-from minitransformer.backends.numba.simd import multiply_add_tile, strided
+from minitransformer.backends.numba.simd import multiply_add_tile
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
 

@@ -1,6 +1,6 @@
 """Layer norm: backward needs two numbers for each position, not the normalised x."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,19 @@ class LayerNormCache(NamedTuple):
     gamma: Array  # (C,)
 
 
+@reassociated
+def mean_and_rstd(x: Array, eps: float) -> Any:
+    """Mean of a row, and 1 / sqrt(variance + eps)."""
+    total, count = x.dtype.type(0), x.dtype.type(x.size)
+    for c in range(x.size):
+        total += x[c]
+    mean = total / count
+    squares = x.dtype.type(0)
+    for c in range(x.size):
+        squares += (x[c] - mean) * (x[c] - mean)
+    return mean, x.dtype.type(1) / np.sqrt(squares / count + x.dtype.type(eps))
+
+
 @sharded()
 @reassociated
 def _layer_norm(
@@ -36,16 +49,8 @@ def _layer_norm(
     """Three passes over a row that stays in the nearest cache: mean, variance, result."""
     part = part_of(x.shape[0], shard, shards)
     x, y, mean, rstd = x[part], y[part], mean[part], rstd[part]
-    zero, one, count = x.dtype.type(0), x.dtype.type(1), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
-        total = zero
-        for c in range(x.shape[1]):
-            total += x[n, c]
-        centre = total / count
-        squares = zero
-        for c in range(x.shape[1]):
-            squares += (x[n, c] - centre) * (x[n, c] - centre)
-        scale = one / np.sqrt(squares / count + x.dtype.type(eps))
+        centre, scale = mean_and_rstd(x[n], eps)
         for c in range(x.shape[1]):
             y[n, c] = (x[n, c] - centre) * scale * gamma[c] + beta[c]
         mean[n] = centre

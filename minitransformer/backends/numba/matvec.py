@@ -25,8 +25,11 @@ from minitransformer.backends.numba.threads import (
 
 FEW = 8
 """Rows up to which these products are faster than one that packs the matrix first."""
-ABREAST = 8
-"""Rows of a matrix that are read side by side, so that sums are loaded and stored less often."""
+STREAMS = 8
+"""Rows of a matrix that are read side by side, so that sums are loaded and stored less often.
+
+They are far apart: so many streams of memory, each read from one end to the other.
+"""
 
 
 def add_product(x: Array, w: Array, y: Array) -> None:
@@ -67,31 +70,49 @@ def _dot_rows(w: Array, x: Array, y: Array, shard: int, shards: int) -> None:
 @reassociated
 def add_rows(x: Array, w: Array, first: int, last: int, y: Array) -> None:
     """``y[m] += sum of x[m, k] w[k]`` over the rows from ``first`` up to ``last``."""
-    alone = last - (last - first) % ABREAST
-    for k in range(first, alone, ABREAST):
+    apart = (last - first) // STREAMS
+    for k in range(first, first + apart):
         for m in range(y.shape[0]):
-            _add_abreast(x[m, k : k + ABREAST], w[k : k + ABREAST], y[m])
-    for k in range(alone, last):
+            _add_streams(x[m, k:], w[k:], apart, y[m])
+    for k in range(first + STREAMS * apart, last):
         for m in range(y.shape[0]):
             for n in range(y.shape[1]):
                 y[m, n] += x[m, k] * w[k, n]
 
 
 @reassociated
-def _add_abreast(x: Array, w: Array, y: Array) -> None:
+def _add_streams(x: Array, w: Array, apart: int, y: Array) -> None:
     for n in range(y.size):
         total = y[n]
-        for k in range(ABREAST):
-            total += x[k] * w[k, n]
+        for s in range(STREAMS):
+            total += x[s * apart] * w[s * apart, n]
         y[n] = total
 
 
 @reassociated
 def add_dots(x: Array, w: Array, first: int, last: int, y: Array) -> None:
     """``y[m, n] += x[m] . w[n]`` for the rows of w from ``first`` up to ``last``."""
-    for n in range(first, last):
+    apart = (last - first) // 4
+    for n in range(first, first + apart):
+        for m in range(y.shape[0]):
+            _four_dots(x[m], w[n:], apart, y[m, n:])
+    for n in range(first + 4 * apart, last):
         for m in range(y.shape[0]):
             y[m, n] += _dot(x[m], w[n])
+
+
+@reassociated
+def _four_dots(x: Array, w: Array, apart: int, y: Array) -> None:
+    a = b = c = d = x.dtype.type(0)
+    for k in range(x.size):
+        a += x[k] * w[0, k]
+        b += x[k] * w[apart, k]
+        c += x[k] * w[2 * apart, k]
+        d += x[k] * w[3 * apart, k]
+    y[0] += a
+    y[apart] += b
+    y[2 * apart] += c
+    y[3 * apart] += d
 
 
 @reassociated

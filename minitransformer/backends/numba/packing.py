@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from minitransformer.backends.numba.hints import never_inline
 from minitransformer.backends.numba.simd import (
     copy_panel_row,
     copy_tile_column,
     copy_transposed,
     multiply_add_tile,
-    never_inline,
 )
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, VECTOR_BYTES

@@ -1,6 +1,6 @@
 """RMS norm: as layer norm, but there is no mean to subtract."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,15 @@ class RMSNormCache(NamedTuple):
     gamma: Array  # (C,)
 
 
+@reassociated
+def rrms_of(x: Array, eps: float) -> Any:
+    """1 / sqrt(mean of the squares of a row + eps)."""
+    squares = x.dtype.type(0)
+    for c in range(x.size):
+        squares += x[c] * x[c]
+    return x.dtype.type(1) / np.sqrt(squares / x.dtype.type(x.size) + x.dtype.type(eps))
+
+
 @sharded()
 @reassociated
 def _rms_norm(
@@ -26,12 +35,8 @@ def _rms_norm(
 ) -> None:
     part = part_of(x.shape[0], shard, shards)
     x, y, rrms = x[part], y[part], rrms[part]
-    one, count = x.dtype.type(1), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
-        squares = x.dtype.type(0)
-        for c in range(x.shape[1]):
-            squares += x[n, c] * x[n, c]
-        scale = one / np.sqrt(squares / count + x.dtype.type(eps))
+        scale = rrms_of(x[n], eps)
         for c in range(x.shape[1]):
             y[n, c] = x[n, c] * scale * gamma[c]
         rrms[n] = scale

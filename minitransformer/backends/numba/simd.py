@@ -15,55 +15,15 @@ Registers bound the tile: ``rows * vectors`` for sums, ``vectors`` for b and one
 from collections.abc import Callable
 from typing import Any
 
-import numba.extending
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed
 
+from minitransformer.backends.numba.launching import intrinsic
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, TILE
-
-intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
-
 
 UNROLLED = 4
 """Steps of the sum over k between two jumps back: fewer instructions besides the multiply-adds."""
-
-
-@intrinsic
-def strided(context: Any, array: Any) -> Any:
-    """See an array as read-only and of any layout: one type, so one compilation, for all."""
-    general = types.Array(array.dtype, array.ndim, "A", readonly=True, aligned=False)
-
-    def cast(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return impl_ret_borrowed(context, builder, general, args[0])
-
-    return general(array), cast
-
-
-@intrinsic
-def contiguous(context: Any, array: Any) -> Any:
-    """See an array as C-contiguous, which it has to be: vectors are then loaded without a check."""
-    dense = types.Array(array.dtype, array.ndim, "C")
-
-    def cast(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return impl_ret_borrowed(context, builder, dense, args[0])
-
-    return dense(array), cast
-
-
-@intrinsic
-def never_inline(context: Any) -> Any:
-    """Keep the function in which this stands apart from its callers.
-
-    LLVM would copy it into each, and compile the same code again and again.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 @intrinsic

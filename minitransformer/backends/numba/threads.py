@@ -24,10 +24,18 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from minitransformer.backends.numba.launching import (
+    DONE,
+    FAILED,
+    HANDED_OUT,
+    LOOP,
+    call,
+    count,
+    look,
+    run,
+)
 
 Array = np.ndarray[Any, Any]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -44,7 +52,6 @@ _COMMON: dict[str, Any] = {"cache": True, "error_model": "numpy"}
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
-_intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 _pool = threading.Lock()
 
 
@@ -66,7 +73,7 @@ def part_of(size: int, shard: int, shards: int) -> slice:
 
 
 def sharded(
-    any_strides: int = 0, any_split: bool = False
+    any_strides: int = 0, any_split: bool = False, steps: int = 1
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let Python call a compiled function for all its shards.
 
@@ -84,6 +91,10 @@ def sharded(
         C-contiguous and writeable.
     any_split
         The results do not depend on the number of shards, so that it may follow that of cores.
+    steps
+        What has several steps is called for the shards of the first one, and when all are done for
+        those of the second, whose numbers follow on: ``divmod(shard, shards)`` is a step and its
+        shard.
 
     Raises
     ------
@@ -104,9 +115,9 @@ def sharded(
                 is_alone = threads == 1 or (args[0].size < SMALL and not any_split)
                 any_number = 1 if is_alone else threads * SHARDS_PER_THREAD
                 shards = any_number if any_split else SHARDS
-                state = np.zeros(2, np.int64)
-                _enter(_loop(is_alone), addresses[dtype], shards, threads, state, args)
-            if state[1]:
+                state = np.zeros(3, np.int64)
+                _enter(_loop(is_alone), addresses[dtype], steps, shards, threads, state, args)
+            if state[FAILED]:
                 raise MemoryError(f"{kernel.__name__}: no memory is left for its buffers")
 
         return in_turn
@@ -127,15 +138,11 @@ def _types(args: tuple[Any, ...], any_strides: int) -> tuple[Any, ...]:
     return (*general, *exact[any_strides:])
 
 
-_STATE = types.int64[::1]
-_LOOP = (types.intp, types.intp, types.intp, types.intp, _STATE)
-
-
 def _compile(kernel: Any, parameters: tuple[Any, ...]) -> int:
     """Compile a shard's work, and the way there from Python; returns the address of the former."""
     entry: Any = _enter
     entry.disable_compile(False)
-    entry.compile((types.intp, *_LOOP[1:], types.Tuple(parameters)))
+    entry.compile((types.intp, *LOOP[1:], types.Tuple(parameters)))
     entry.disable_compile()
     return _address(kernel, (*parameters, types.intp, types.intp))
 
@@ -149,106 +156,42 @@ def _address(function: Any, signature: tuple[Any, ...]) -> int:
 @functools.cache
 def _loop(is_alone: bool) -> int:
     """Address of one of the two loops over shards; each is compiled once, for all kernels."""
-    return _address(_take_turns if is_alone else _take_turns_on_all_cores, _LOOP)
+    return _address(_take_turns if is_alone else _take_turns_on_all_cores, LOOP)
 
 
 @compiled
-def _take_turns(work: int, args: int, shards: int, threads: int, state: Array) -> None:
-    for shard in range(shards):
-        _call(work, args, shard, shards)
+def _take_turns(work: int, args: int, steps: int, shards: int, threads: int, state: Array) -> None:
+    for shard in range(steps * shards):
+        call(work, args, shard, shards)
 
 
 @numba.njit(parallel=True, **_COMMON)
-def _take_turns_on_all_cores(work: int, args: int, shards: int, threads: int, state: Array) -> None:
+def _take_turns_on_all_cores(
+    work: int, args: int, steps: int, shards: int, threads: int, state: Array
+) -> None:
+    """Whoever waits for a step waits for shards that others are busy with, never for one to come.
+
+    So it does not matter how many cores do come.
+    """
     for _ in numba.prange(threads):
-        shard = _next(state)
-        while shard < shards:
-            _call(work, args, shard, shards)
-            shard = _next(state)
-
-
-@_intrinsic
-def _next(context: Any, state: Any) -> Any:
-    """Return the number of the next shard, whichever core asks: ``state[0]++``, indivisibly."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array = context.make_array(state)(context, builder, values[0])
-        one = context.get_constant(types.int64, 1)
-        return builder.atomic_rmw("add", array.data, one, "monotonic")
-
-    return types.int64(state), generate
-
-
-@_intrinsic
-def _call(context: Any, work: Any, args: Any, shard: Any, shards: Any) -> Any:
-    """Call a C function at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values[1:]])
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(work, args, shard, shards), generate
+        shard = count(state, HANDED_OUT)
+        while shard < steps * shards:
+            while look(state, DONE) < shard // shards * shards:
+                pass
+            call(work, args, shard, shards)
+            count(state, DONE)
+            shard = count(state, HANDED_OUT)
 
 
 @compiled
 def _enter(
-    loop: int, kernel: int, shards: int, threads: int, state: Array, args: tuple[Any, ...]
+    loop: int,
+    kernel: int,
+    steps: int,
+    shards: int,
+    threads: int,
+    state: Array,
+    args: tuple[Any, ...],
 ) -> None:
     """Run the loop over shards of a kernel; compiled for every combination of types."""
-    _run(loop, kernel, shards, threads, state, args)
-
-
-@_intrinsic
-def _run(
-    context: Any, loop: Any, kernel: Any, shards: Any, threads: Any, state: Any, args: Any
-) -> Any:
-    """Call the loop with a C function that calls the kernel on ``args``, which stay on the stack.
-
-    Loop and kernel are addresses: to LLVM strangers, whose code it does not compile again here.
-    """
-    signature = types.void(loop, kernel, shards, threads, state, args)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        loop, kernel, shards, threads, state, args = values
-        state_data = context.make_array(signature.args[4])(context, builder, state).data
-        stack = cgutils.alloca_once_value(
-            builder, cgutils.make_anonymous_struct(builder, [kernel, state_data, args])
-        )
-        work = _unpacking(context, builder.module, stack.type, signature.args[5])
-        number = kernel.type
-        function = builder.inttoptr(
-            loop, context.call_conv.get_function_type(types.none, _LOOP).as_pointer()
-        )
-        inner = [builder.ptrtoint(pointer, number) for pointer in (work, stack)]
-        context.call_conv.call_function(
-            builder, function, types.none, _LOOP, [*inner, shards, threads, state]
-        )
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def _unpacking(context: Any, module: Any, stack: Any, args: Any) -> Any:
-    """Make the C function ``(stack, shard, shards)`` that calls the kernel, noting if it fails."""
-    number = context.get_value_type(types.intp)
-    kind = ir.FunctionType(ir.VoidType(), [number] * 3)
-    function = ir.Function(module, kind, module.get_unique_name("work"))
-    function.linkage = "internal"
-    builder = ir.IRBuilder(function.append_basic_block())
-    values = builder.load(builder.inttoptr(function.args[0], stack))
-    kernel, state, packed = (builder.extract_value(values, n) for n in range(3))
-    parameters = (*args.types, types.intp, types.intp)
-    convention = context.call_conv
-    status, _ = convention.call_function(
-        builder,
-        builder.inttoptr(kernel, convention.get_function_type(types.none, parameters).as_pointer()),
-        types.none,
-        parameters,
-        [*cgutils.unpack_tuple(builder, packed), *function.args[1:]],
-    )
-    with builder.if_then(status.is_error):
-        failed = builder.gep(state, [context.get_constant(types.intp, 1)])
-        builder.store(context.get_constant(types.int64, 1), failed)
-    builder.ret_void()
-    return function
+    run(loop, kernel, steps, shards, threads, state, args)

@@ -37,8 +37,8 @@ def prepare() -> None:
 def load(folder: Path) -> list[str]:
     """Register all that the files of a folder define and the program calls; return the names.
 
-    These are ops and what is composed of them: whole blocks, the clipping of gradients, the
-    schedule, as far as their modules were imported.
+    These are ops and what is composed of them or goes with them, as far as their modules were
+    imported: whole blocks, masks, positions, clipping, the schedule, tokens and their corruption.
 
     Raises
     ------

@@ -6,6 +6,7 @@ from typing import Any
 from minitransformer.exercises.grader.conditions import explain_when
 from minitransformer.exercises.grader.faults import FORM_HINTS, name_exception
 from minitransformer.exercises.grader.likeness import recognise, recognise_fault
+from minitransformer.exercises.grader.limits import Deadline
 from minitransformer.exercises.grader.observation import Observation, Observations, observe
 from minitransformer.exercises.grader.pair_task import PairTask
 from minitransformer.exercises.grader.process import AnswerError
@@ -36,7 +37,9 @@ class Diagnosis:
     hint: str
 
 
-def diagnose(task: Task, trial: Trial, error: Exception, seed: int) -> Diagnosis:
+def diagnose(
+    task: Task, trial: Trial, error: Exception, seed: int, deadline: Deadline
+) -> Diagnosis:
     """Name the mistake behind the first broken law.
 
     Parameters
@@ -49,21 +52,23 @@ def diagnose(task: Task, trial: Trial, error: Exception, seed: int) -> Diagnosis
         How the law was broken.
     seed
         Of the inputs that are tried for comparison.
+    deadline
+        Until when wrong versions are compared with the answer.
     """
     cause = _innermost(error)
     observed = observe(task, seed)
     is_of_form = trial.law in ("form", "purity") and not isinstance(cause, AnswerError)
     if isinstance(cause, FormError):
-        return _of_form(Explanation(cause.name, str(cause)), trial, observed)
+        return _of_form(Explanation(cause.name, str(cause)), trial, observed, deadline)
     if is_of_form and isinstance(task, PairTask):
         found = task.fault_of(STUDENT, trial.case)
         if found is not None:
-            return _of_form(found, trial, observed)
+            return _of_form(found, trial, observed, deadline)
     if not observed.wrong_names or (is_of_form and _name_of_form(str(error)) == "not_a_tuple"):
         return _of_law(trial, error)
     first = observed.wrong_names[0]
     wrong, _ = observed.split(first)
-    likeness = recognise(observed, first)
+    likeness = recognise(observed, first, deadline)
     if likeness is not None and (likeness.share == 1.0 or not _raises(first, wrong)):
         mutant = likeness.mutants[0]
         return Diagnosis(mutant.name, _of_mutant(first, likeness), mutant.hint)
@@ -78,9 +83,11 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _of_form(found: Explanation, trial: Trial, observed: Observations) -> Diagnosis:
+def _of_form(
+    found: Explanation, trial: Trial, observed: Observations, deadline: Deadline
+) -> Diagnosis:
     told = as_sentence(found.sentence)
-    mutant = recognise_fault(observed, trial.case, found.name)
+    mutant = recognise_fault(observed, trial.case, found.name, deadline)
     if mutant is None:
         return Diagnosis(found.name, told, FORM_HINTS.get(found.name, ""))
     return Diagnosis(

@@ -17,7 +17,7 @@ from minitransformer.exercises.grader.answer import (
 from minitransformer.exercises.grader.child.guard import FRAMEWORKS
 from minitransformer.exercises.grader.diagnosis import Diagnosis, as_sentence, diagnose
 from minitransformer.exercises.grader.function_task import FunctionTask
-from minitransformer.exercises.grader.limits import Limits
+from minitransformer.exercises.grader.limits import Deadline, Limits
 from minitransformer.exercises.grader.loading import load
 from minitransformer.exercises.grader.observation import observe_case
 from minitransformer.exercises.grader.pair_task import PairTask
@@ -35,6 +35,8 @@ from minitransformer.testing import SPECS
 from minitransformer.testing.functions import function_spec
 
 HUNTED = 15
+_FOR_NAMING = 0.8
+"""Of an answer's time; what is then begun must end in the rest."""
 _CALM = "The other exercises are not affected. Take it out and try again."
 _OWN = ("transposed", "dtype")
 """Options that functions of the library have beyond what an exercise asks for."""
@@ -88,12 +90,18 @@ def _refuse_frameworks(answer: Answer) -> None:
 
 
 def _judge(answer: Answer, exercise: Exercise, limits: Limits, seed: int) -> Verdict:
+    deadline = Deadline(_FOR_NAMING * limits.seconds)
     with np.errstate(all="ignore"), StudentProcess(limits, _SETTINGS) as process:
-        return _judge_in(process, answer, exercise, limits, seed)
+        return _judge_in(process, answer, exercise, limits, seed, deadline)
 
 
 def _judge_in(
-    process: StudentProcess, answer: Answer, exercise: Exercise, limits: Limits, seed: int
+    process: StudentProcess,
+    answer: Answer,
+    exercise: Exercise,
+    limits: Limits,
+    seed: int,
+    deadline: Deadline,
 ) -> Verdict:
     name = answer.path.name
     try:
@@ -118,7 +126,7 @@ def _judge_in(
         trial, error = broken
         if isinstance(error, AnswerError) and error.type == "NotImplementedError":
             return _not_done(name, exercise)
-        diagnosis, example = _explain(task, trial, error, seed)
+        diagnosis, example = _explain(task, trial, error, seed, deadline)
     return Verdict(
         name,
         exercise,
@@ -195,7 +203,7 @@ def _fails(task: Task, case: Case, law: str) -> bool:
 
 
 def _explain(
-    task: Task, trial: Trial, error: Exception, seed: int
+    task: Task, trial: Trial, error: Exception, seed: int, deadline: Deadline
 ) -> tuple[Diagnosis, Counterexample | None]:
     """Name the mistake and shrink the input; a process that ends meanwhile loses only details."""
     case = trial.case
@@ -203,13 +211,12 @@ def _explain(
     example: Counterexample | None = None
     try:
         with contextlib.suppress(Exception):  # what cannot be named is still wrong
-            diagnosis = diagnose(task, trial, error, seed)
+            diagnosis = diagnose(task, trial, error, seed, deadline)
         example = _show(task, case)
         label = case.label.partition(", ")[0]
         label = case.label if case.label in task.cases(seed) else label
-        small = smaller(
-            task, case, lambda each: _fails(task, each, trial.law), [(label, case.dtype)]
-        )
+        kinds = [(label, case.dtype)]
+        small = smaller(task, case, lambda each: _fails(task, each, trial.law), kinds, deadline)
         example = _show(task, small)
     except Stopped:
         pass

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minitransformer.exercises.grader.limits import Deadline
 from minitransformer.exercises.grader.observation import (
     Observation,
     Observations,
@@ -61,11 +62,15 @@ class Likeness:
     distance: float = 0.0
 
 
-def recognise(observed: Observations, name: str) -> Likeness | None:
-    """Find the mutant, the slip, or two mutants at once, that explains one wrong result best."""
+def recognise(observed: Observations, name: str, deadline: Deadline) -> Likeness | None:
+    """Find the mutant, the slip, or two mutants at once, that explains one wrong result best.
+
+    When the time is up, the best that was found until then.
+    """
 
     def liken(some: Iterable[Suspect]) -> list[Likeness]:
-        return [each for each in (_likeness(observed, name, one) for one in some) if each]
+        in_time = deadline.until_over(some)
+        return [each for each in (_likeness(observed, name, one) for one in in_time) if each]
 
     named = list(suspects(observed.task))
     found = liken(named)
@@ -74,15 +79,18 @@ def recognise(observed: Observations, name: str) -> Likeness | None:
         slips = [each for each in liken(_slips(observed.task)) if each.distance < math.inf]
         best = _best(slips, 1.0) or best
     if best is None or best.share < 1.0:
-        possible = [one for one in named if _is_possible(observed, name, one)]
+        in_time = deadline.until_over(named)
+        possible = [one for one in in_time if _is_possible(observed, name, one)]
         pairs = itertools.islice(_pairs(possible), MOST_PAIRS)
         best = _best(liken(pairs), 1.0) or best
     return best if best and best.share >= ENOUGH else None
 
 
-def recognise_fault(observed: Observations, case: Case, fault: str) -> Mutant | None:
+def recognise_fault(
+    observed: Observations, case: Case, fault: str, deadline: Deadline
+) -> Mutant | None:
     """Find the mutant that has this fault of form on one input, and agrees on all of them."""
-    for suspect in suspects(observed.task):
+    for suspect in deadline.until_over(suspects(observed.task)):
         if _has_fault(observed.task, case, suspect, fault) and all(
             _agrees(number, name, observed, suspect)
             for number, each in enumerate(observed.all)

@@ -5,8 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class Limits:
     Attributes
     ----------
     seconds : float
-        Until the verdict.
+        Until the verdict: so long may the answer work, and not as long is looked for its mistake.
     memory : int
         Bytes.
     output : int
@@ -26,6 +31,22 @@ class Limits:
     seconds: float = 8.0
     memory: int = 2 * 2**30
     output: int = 2**20
+
+
+class Deadline:
+    """The time until which work goes on that can be left unfinished."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self._end
+
+    def until_over(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, as long as there is time."""
+        return takewhile(lambda _: not self.is_over, items)
 
 
 def own_group() -> dict[str, Any]:

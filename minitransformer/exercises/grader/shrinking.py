@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
+from minitransformer.exercises.grader.limits import Deadline
 from minitransformer.exercises.grader.process import Stopped
 from minitransformer.exercises.grader.task import Case, Task
 from minitransformer.testing.subject import TOLERANCES, with_arrays
@@ -21,9 +22,13 @@ DIGITS = (0, 1, 17)
 
 
 def smaller(
-    task: Task, case: Case, fails: Callable[[Case], bool], kinds: Sequence[tuple[str, str]]
+    task: Task,
+    case: Case,
+    fails: Callable[[Case], bool],
+    kinds: Sequence[tuple[str, str]],
+    deadline: Deadline,
 ) -> Case:
-    """Shrink a failing input.
+    """Shrink a failing input, as far as there is time.
 
     Parameters
     ----------
@@ -35,8 +40,14 @@ def smaller(
         Whether an answer fails on an input.
     kinds
         Labels and precisions of the inputs on which it is known to fail.
+    deadline
+        When to be content with what was found.
     """
-    return _search(task, fails, kinds, examples=40, seed=0) or case
+
+    def fails_in_time(tried: Case) -> bool:
+        return not deadline.is_over and fails(tried)
+
+    return _search(task, fails_in_time, kinds, examples=40, seed=0) or case
 
 
 def hunt(task: Task, fails: Callable[[Case], bool], examples: int, seed: int) -> Case | None:

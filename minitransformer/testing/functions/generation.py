@@ -10,6 +10,8 @@ from minitransformer.generation import (
     apply_temperature,
     beam_search,
     greedy,
+    min_p,
+    no_repeat_ngram,
     repetition_penalty,
     top_k,
     top_p,
@@ -53,6 +55,31 @@ def _top_k(rng: np.random.Generator) -> Cases:
     return {
         **_with("k", 0, 1, 3, _VOCAB - 1, _VOCAB, 100)(rng),
         "ties with the last one": tied,
+    }
+
+
+def _min_p(rng: np.random.Generator) -> Cases:
+    tied = {"logits": np.array([1.0, 3.0, -2.0, 3.0]), "p": 1.0}
+    return {**_with("p", 0.0, 0.1, 0.5, 1.0)(rng), "two are the best": tied}
+
+
+def _no_repeat_ngram(rng: np.random.Generator) -> Cases:
+    text = [7, 2, 7, 1, 3, 7, 2, 5, 3, 7, 2, 7, 2]
+    logits = _logits(rng)
+    rows = np.array([text, text[::-1], text[3:] + text[:3]])
+    return {
+        **{
+            f"{label}, size = {size}": {"logits": x, "ids": text, "size": size}
+            for label, x in logits.items()
+            for size in (0, 1, 2, 3, 4)
+        },
+        **{
+            f"ids row by row, size = {size}": {"logits": logits["batch"], "ids": rows, "size": size}
+            for size in (1, 2, 3)
+        },
+        "fewer ids than a run": {"logits": logits["one row"], "ids": [3, 3], "size": 3},
+        "as many ids as a run": {"logits": logits["one row"], "ids": [3, 3, 3], "size": 3},
+        "nothing seen": {"logits": logits["one row"], "ids": [], "size": 1},
     }
 
 
@@ -139,6 +166,8 @@ GENERATION = (
     ),
     FunctionSpec("top_k", top_k, generation.top_k, _top_k),
     FunctionSpec("top_p", top_p, generation.top_p, _with("p", 0.0, 0.3, 0.9, 1.0)),
+    FunctionSpec("min_p", min_p, generation.min_p, _min_p),
+    FunctionSpec("no_repeat_ngram", no_repeat_ngram, generation.no_repeat_ngram, _no_repeat_ngram),
     FunctionSpec("greedy", greedy, generation.greedy, _greedy),
     FunctionSpec("beam_search", beam_search, generation.beam_search, _beam_search),
 )

@@ -18,7 +18,7 @@ MODULES = (
     *("rms_norm", "heads", "attention_forward", "attention_masks", "attention_backward"),
     *("blocks", "rotary", "positions", "lora", "adam", "optimizers", "sgd", "clipping"),
     *("schedules", "state", "averages", "composition", "differences", "masked_tokens"),
-    *("tokenizers", "filters", "generation", "beam_search"),
+    *("tokenizers", "filters", "min_p", "repeated_runs", "generation", "beam_search"),
 )
 """The modules of this package that hold mutants, but for those of kernels, which need Numba."""
 

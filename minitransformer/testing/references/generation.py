@@ -53,6 +53,26 @@ def top_p(logits: Array, p: float) -> Array:
     return _by_rows(keep, logits)
 
 
+def min_p(logits: Array, p: float) -> Array:
+    def keep(row: list[float]) -> list[float]:
+        ratios = [math.exp(x - max(row)) for x in row]
+        return [x if ratio >= p else -math.inf for x, ratio in zip(row, ratios, strict=True)]
+
+    return _by_rows(keep, logits)
+
+
+def no_repeat_ngram(logits: Array, ids: Sequence[int] | Array, size: int) -> Array:
+    allowed = logits.copy()
+    seen = np.broadcast_to(np.array(ids, int), (*logits.shape[:-1], np.shape(ids)[-1]))
+    for n in np.ndindex(logits.shape[:-1]):
+        text = seen[n].tolist()
+        runs = [tuple(text[i : i + size]) for i in range(len(text) - size + 1)]
+        for token in range(logits.shape[-1]):
+            if size and (*text, token)[-size:] in runs:
+                allowed[*n, token] = -math.inf
+    return allowed
+
+
 def greedy(logits: Array) -> int:
     row = logits.tolist()
     return int(row.index(max(row)))
