@@ -350,6 +350,7 @@ def test_a_full_disk_for_the_records_is_told(cli, whole, monkeypatch):
     assert outcome("run") == whole
 
 
+@pytest.mark.systems
 def test_kill_at_any_moment_loses_at_most_one_interval(cli, no_plot):
     steps, every = 160, 8
     settings = [*SIZE, "--steps", steps, "--evaluate-every", every, "--evaluate-batches", 1]

@@ -190,6 +190,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.systems
 def test_every_module_can_be_the_first_import() -> None:
     names = [module_name(path) for path in FILES]
     assert run_python(IMPORT_EACH, *names) == names

@@ -241,6 +241,7 @@ def test_memory_is_on_the_page():
     assert "| NumPy table | 3.0 MB | 800.0 MB |" in page
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize("rates", [None, 5e9], ids=["apart", "side by side"])
 def test_no_text_of_the_picture_covers_another(rates):
     figure = roofline.picture(a_book(rates))
@@ -255,6 +256,7 @@ def test_no_text_of_the_picture_covers_another(rates):
     assert all(frame.contains(*corner) for box in boxes for corner in (box.p0, box.p1))
 
 
+@pytest.mark.systems
 def test_the_picture_speaks_to_those_who_do_not_see_it(tmp_path):
     book = a_book()
     roofline.draw(book, tmp_path / "roofline.svg", tmp_path / "roofline.png")

@@ -598,7 +598,7 @@ def test_a_run_can_start_from_another():
     second = Run.create(tiny(out=Path("second"), start_from=Path("first"), seed=9))
     for name, array in first.model.state_dict().items():
         np.testing.assert_array_equal(second.model.state_dict()[name], array)
-    with pytest.raises(InputError, match=r"cannot start from first: .*same .*width"):
+    with pytest.raises(InputError, match=r"cannot start from .*first: .*same .*width"):
         Run.create(tiny(start_from=Path("first"), width=32))
 
 
