@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     ladder = _known("ladder", config.ladder, LADDERS)()
     console = Console(highlight=False)
     reports = {}
-    with console.status("") as status:
+    with Console(stderr=True).status("") as status:
         for name, rung in ladder.rungs.items():
             status.update(f"running {name}")
             reports[name] = _watched(rung.run, gpu)

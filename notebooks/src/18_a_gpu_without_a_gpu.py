@@ -120,19 +120,9 @@ except EmulationError as error:
 # %%
 text = add.ptx()
 body = text[text.index("\n{") : text.index("\n}")]
-keep = (
-    "tid",
-    "ctaid",
-    "ntid",
-    "mul.wide",
-    "add.s64 \t%rd1,",
-    "setp",
-    "bra",
-    "global.f32",
-    "add.f32",
-)
+keep = r"%\w*tid|%ctaid|mul\.wide|add\.s64 \t%rd1,|setp|bra|global\.f32|add\.f32"
 for line in body.splitlines():
-    if any(word in line for word in keep):
+    if re.search(keep, line):
         print(line.strip().replace("\t", " "))
 
 # %% [markdown]
@@ -236,7 +226,7 @@ show.heatmap(
 )
 
 # %% [markdown]
-# Left, rows of 32: a column is one colour, one bank, 32 passes. Right, rows of 33: each row is moved
+# Above, rows of 32: a column is one colour, one bank, 32 passes. Below, rows of 33: each row is moved
 # on by one, and a column meets every bank once. One number of padding in each row, that nobody ever
 # reads, and 16 times fewer passes.
 #
@@ -306,7 +296,8 @@ print(told(seen.bugs[0]))
 
 # %%
 report = [sys.executable, "-m", "minitransformer", "cuda", "report", "softmax"]
-print(subprocess.run(report, capture_output=True, text=True, check=True, encoding="utf-8").stdout)
+plain = os.environ | {"FORCE_COLOR": "", "COLUMNS": "100"}
+print(subprocess.run(report, env=plain, capture_output=True, check=True, encoding="utf-8").stdout)
 
 # %% [markdown]
 # Read the line *times each byte*: 16, because each thread walks along a row of its own (a stride of
