@@ -105,6 +105,6 @@ def _behind_the_door(textbook: Callable[..., Any]) -> Callable[..., Any]:
 def hide_parameters(model: Module) -> None:
     """Make a model's parameters and their gradients opaque, for good."""
     for parameter in model.parameters():
-        parameter.data = to_opaque(parameter.data)
         parameter.grad = to_opaque(parameter.grad)
+        parameter.data = to_opaque(parameter.data)
         parameter.flat = None
