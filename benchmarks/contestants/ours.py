@@ -100,3 +100,22 @@ class FirstToken:
 
     def run(self, steps: int) -> list[float]:
         return timed(lambda: next(stream(self.model, self.prompt, max_new_tokens=1)), steps)
+
+
+class NextTokens:
+    """Tokens of :func:`minitransformer.generation.stream` from a public checkpoint."""
+
+    def __init__(self, folder: str, backend: str = "numba") -> None:
+        set_backend(backend)
+        self.model, _ = from_pretrained(folder)
+        self.prompt = prompt(self.model.config.vocab_size)
+
+    def validate(self) -> Evidence:
+        logits = self.model.next_logits(np.array([self.prompt]))[0]
+        return {"logits": logits, "tokens": first_tokens(self._continuation())}
+
+    def run(self, steps: int) -> list[float]:
+        return seconds_per_token(self._continuation, steps)
+
+    def _continuation(self) -> Iterator[int]:
+        return stream(self.model, self.prompt, max_new_tokens=NEW_TOKENS)
