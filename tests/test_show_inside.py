@@ -23,6 +23,7 @@ from minitransformer.models import (
     LlamaConfig,
 )
 from minitransformer.nn import add_lora
+from minitransformer.testing.models import MODELS as EVERY_MODEL
 
 V = 11
 IDS = np.random.default_rng(0).integers(V, size=(2, 7))
@@ -88,6 +89,18 @@ def test_the_lens_reads_a_masked_language_model():
         np.testing.assert_allclose(depths[n], model(ENCODED)[0], rtol=1e-12)
     with pytest.raises(InputError, match="model is missing"):
         show.logit_lens(cache)
+
+
+def test_the_lens_reads_what_is_written_of_sound():
+    model, batch = EVERY_MODEL["Whisper"]()
+    logits, cache = model(batch)
+    depths = show.logits_along_depth(cache)
+    np.testing.assert_allclose(depths[-1], logits, rtol=1e-9)
+    blocks = model.decoder.blocks
+    for n in range(len(blocks)):
+        model.decoder.blocks = blocks[:n]
+        np.testing.assert_allclose(depths[n], model(batch)[0], rtol=1e-3, atol=1e-4)  # eps
+    assert is_well_formed(show.logit_lens(cache))
 
 
 def test_the_picture_of_the_lens_names_the_best_guesses():
@@ -244,6 +257,14 @@ def test_all_heads_of_a_model_at_a_glance():
     assert picture.html.count("M") == drawn
     _, cache = masked_lm()(ENCODED)
     assert "attention of 2 layers" in show.attention(cache).text
+
+
+@pytest.mark.parametrize("name", ["Whisper", "EncoderDecoder", "TransformerLM"])
+def test_all_heads_of_a_part_at_a_glance(name):
+    model, batch = EVERY_MODEL[name]()
+    picture = show.attention(model.loss(batch)[1])
+    stack = model.encoder if name == "TransformerLM" else model.decoder
+    assert f"attention of {len(stack.blocks)} layers" in picture.text
 
 
 def test_attention_of_what_has_none_is_refused():

@@ -61,7 +61,8 @@ def attention(
     cache
         Of an attention, such as ``cache.blocks[0].attention``, whatever the backend; or the array
         of probabilities itself; or of a whole model, of which all heads are drawn at a glance, for
-        the first text of the batch.
+        the first text of the batch; where something is read and something written, those of the
+        written part.
     tokens
         Labels of the queries.
     keys
@@ -72,9 +73,10 @@ def attention(
     InputError
         If the cache is of no attention, or the array has not the axes (B, H, T, S) or (T, S).
     """
-    blocks = getattr(getattr(cache, "trunk", cache), "blocks", None)
-    if blocks is not None:
-        return all_heads([attention_probs(block.attention) for block in blocks])
+    stacks = [cache, *(getattr(cache, part, None) for part in ("trunk", "decoder", "encoder"))]
+    for stack in stacks:
+        if hasattr(stack, "blocks"):
+            return all_heads([attention_probs(block.attention) for block in stack.blocks])
     probs = cache if isinstance(cache, np.ndarray) else attention_probs(cache)
     if probs.ndim not in (2, 4):
         raise InputError(f"probs has shape {probs.shape}, expected (B, H, T, S) or (T, S)")

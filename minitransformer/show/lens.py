@@ -8,6 +8,7 @@ from minitransformer import ops
 from minitransformer.errors import InputError
 from minitransformer.models import BertForMaskedLM
 from minitransformer.models.masked_lm import BertForMaskedLMCache
+from minitransformer.models.whisper import WhisperCache
 from minitransformer.nn import LayerNorm
 from minitransformer.show import html
 from minitransformer.show.heatmap import COLUMNS, number
@@ -21,7 +22,7 @@ def logits_along_depth(cache: Any, model: BertForMaskedLM | None = None) -> np.n
     Parameters
     ----------
     cache
-        Of a GPT, a Llama, or a masked language model, whatever the backend.
+        Of a GPT, a Llama, a Whisper, or a masked language model, whatever the backend.
     model
         The masked language model that made the cache, whose biases a cache does not hold. Of the
         others the cache has all.
@@ -49,14 +50,15 @@ def logits_along_depth(cache: Any, model: BertForMaskedLM | None = None) -> np.n
     """
     if isinstance(cache, BertForMaskedLMCache):
         return _of_masked_lm(cache, model)
-    if not all(hasattr(cache, part) for part in ("blocks", "norm", "logits")):
+    stack = cache.decoder if isinstance(cache, WhisperCache) else cache
+    if not (hasattr(cache, "logits") and hasattr(stack, "blocks") and hasattr(stack, "norm")):
         raise InputError(
-            f"cache is a {type(cache).__name__}, expected that of a GPT, a Llama or a "
+            f"cache is a {type(cache).__name__}, expected that of a GPT, a Llama, a Whisper or a "
             "BertForMaskedLM: logits, cache = model(ids)"
         )
-    output, gamma = cache.logits, cache.norm.gamma
-    beta = output.x - _normalised(cache.norm) * gamma  # the same everywhere, 0 in an RMS norm
-    norms = [*(block.attention_norm for block in cache.blocks), cache.norm]
+    output, gamma = cache.logits, stack.norm.gamma
+    beta = output.x - _normalised(stack.norm) * gamma  # the same everywhere, 0 in an RMS norm
+    norms = [*(block.attention_norm for block in stack.blocks), stack.norm]
     return np.stack(
         [
             ops.linear_forward(
