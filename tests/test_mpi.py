@@ -196,16 +196,19 @@ def test_a_flag_that_is_wrong_is_told_once():
 def test_cores_are_shared_out():
     code = (
         "from minitransformer.launch import share_cores, cores, local_ranks\n"
-        "import json, os\n"
+        "import json, os, pathlib\n"
         "threads = share_cores()\n"
-        "print(json.dumps([local_ranks() * threads, max(cores(), local_ranks()),"
-        " os.environ['OPENBLAS_NUM_THREADS'] == str(threads)]))"
+        "told = [local_ranks() * threads, max(cores(), local_ranks()),"
+        " os.environ['OPENBLAS_NUM_THREADS'] == str(threads)]\n"
+        "pathlib.Path(f'{os.getpid()}.json').write_text(json.dumps(told), encoding='utf-8')"
     )
     done = mpi(*[[sys.executable, "-c", code]] * 2)
-    for line in done.stdout.splitlines():
-        used, there, told = json.loads(line)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(file.read_text(encoding="utf-8")) for file in Path().glob("*.json")]
+    assert len(told) == 2
+    for used, there, openblas_was_told in told:
         assert used <= there
-        assert told
+        assert openblas_was_told
 
 
 def ip(*arguments):
