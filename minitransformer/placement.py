@@ -45,23 +45,37 @@ def is_at(array: Any, place: str) -> bool:
     return is_on_host(array) == (place == HOST)
 
 
-def move(array: Any, place: str) -> Any:
+def move(array: Any, place: str, storage: str | None = None) -> Any:
     """Copy an array to ``"cpu"`` or to the device of a backend, if it is not there.
+
+    Parameters
+    ----------
+    array
+        Of the host, or of a device.
+    place
+        Where to.
+    storage
+        In what a device keeps float32 that is only read: ``"float16"`` or ``"bfloat16"`` take half
+        the memory, and half the time to read. Numbers are rounded, and computed with in float32;
+        on the host they are float32 again.
 
     Raises
     ------
     ValueError
-        If there is no such place.
+        If there is no such place, or it keeps arrays as they are.
     TypeError
         If the device does not know the array's dtype.
     InputError
-        If the device cannot be started; it says why.
+        If the device cannot be started, or there is no such storage; it says why.
     """
+    if storage is not None and place == HOST:
+        raise ValueError(f"storage is {storage!r}, but the host keeps arrays in their own dtype")
     if is_at(array, place):
         return array
     if place == HOST:
         return array.to_host()
-    return importlib.import_module(f"minitransformer.backends.{place}.arrays").to_device(array)
+    arrays = importlib.import_module(f"minitransformer.backends.{place}.arrays")
+    return arrays.to_device(array, storage)
 
 
 def to_host(array: Any) -> Any:

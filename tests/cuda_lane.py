@@ -1,5 +1,7 @@
 """What the tests of the cuda backend share. They run on the device that the environment names.
 
+The simulator is tried by ``pytest`` as it is; by hand, or on another device:
+
 ::
 
     NUMBA_ENABLE_CUDASIM=1 MINITRANSFORMER_CUDA_DEVICE=simulated pytest -m cuda
@@ -43,11 +45,12 @@ def on_device(tree: Any) -> Any:
 def to_host(tree: Any) -> Any:
     """Copy all device arrays in a result or a cache; those without axes become numbers."""
     from minitransformer.backends.cuda.arrays import DeviceArray
+    from minitransformer.backends.cuda.key_values import Filled
 
-    return _map(tree, DeviceArray, lambda array: array.to_host()[()])
+    return _map(tree, (DeviceArray, Filled), lambda array: array.to_host()[()])
 
 
-def _map(tree: Any, leaf: type, change: Callable[[Any], Any]) -> Any:
+def _map(tree: Any, leaf: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(tree, leaf):
         return change(tree)
     if isinstance(tree, dict):

@@ -1,8 +1,10 @@
-"""Which device computes, and that kernels run on one; the ops are tried with ``-m cuda``."""
+"""Which device computes, and that all kernels run in the simulator, or on a GPU if there is one."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,30 +13,25 @@ from minitransformer.errors import InputError
 from minitransformer.placement import DEVICE_VARIABLE
 from minitransformer.runs import select_backend
 
-FEW_THREADS = """
-import numpy as np
-from minitransformer import ops
-from minitransformer.backend import set_backend
-set_backend("cuda")
-from minitransformer.backends.cuda.arrays import to_device
-x = to_device(np.array([[-1.0, 2.0, 3.0]], np.float32))
-y, cache = ops.relu_forward(x)
-ops.accumulate(y, x)
-assert y.to_host().tolist() == [[-1.0, 4.0, 6.0]]
-assert ops.sum_of_squares(y) == 53.0
-"""
+TESTS = Path(__file__).parent
 
 
-def run(code, device, **variables):
+def lane(device, *options, **variables):
+    """Try all kernels on a device, in a process of its own: Numba is told when it is imported."""
     environment = {**os.environ, DEVICE_VARIABLE: device, **variables}
-    environment.pop("NUMBA_ENABLE_CUDASIM", None)
-    command = [sys.executable, *code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    files = sorted(map(str, TESTS.glob("test_cuda_*.py")))
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-m", "cuda", *options, *files]
+    return subprocess.run(
+        command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=600
+    )
 
 
-def test_kernels_run_in_the_simulator():
-    finished = run(["-c", FEW_THREADS], "simulated")
-    assert finished.returncode == 0, finished.stderr
+@pytest.mark.slow
+def test_all_kernels_run_in_the_simulator():
+    options = ("--assert=plain", "-p", "no:cacheprovider")  # nothing is to be compiled or kept
+    finished = lane("simulated", *options, NUMBA_ENABLE_CUDASIM="1")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert int(re.search(r"(\d+) passed", finished.stdout)[1]) > 100
 
 
 @pytest.mark.parametrize(
@@ -57,6 +54,6 @@ def test_a_device_that_does_not_exist_is_named(monkeypatch, name, device, what):
     reason=str(missing),
 )
 def test_all_kernels_run_on_the_gpu():
-    finished = run(["-m", "pytest", "-q", "-n0", "-m", "cuda", os.path.dirname(__file__)], "gpu")
-    assert finished.returncode == 0, finished.stdout
+    finished = lane("gpu")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "passed" in finished.stdout

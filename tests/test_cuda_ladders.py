@@ -22,7 +22,14 @@ SMALL = {
     "attention": (1, 128),
 }
 RUNGS = {
-    "matmul": ["thread per element", "shared tiles", "thread tiles", "register tiles"],
+    "matmul": [
+        "thread per element",
+        "shared tiles",
+        "thread tiles",
+        "register tiles",
+        "float16 storage",
+        "bfloat16 storage",
+    ],
     "softmax": ["thread per row", "block per row", "shuffles", "in registers"],
     "layer_norm": ["thread per row", "block per row", "any length", "in registers"],
     "attention": ["composed", "fused"],

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.cuda_lane import cuda, on_device
+from tests.cuda_lane import DEVICE, cuda, on_device
 
 pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("cuda")]
 __all__ = ["cuda"]
@@ -26,6 +26,9 @@ class Fake:
         self.held[object()] = size
         return list(self.held)[-1]
 
+    def forget(self, memory):
+        self.forgotten = memory
+
     def free(self, memory):
         del self.held[memory]
 
@@ -43,6 +46,7 @@ def test_a_block_that_nobody_holds_serves_the_next_of_its_size(pool):
     del first
     gc.collect()
     assert pool.block(40).memory is memory
+    assert pool.device.forgotten is memory
     assert pool.counters.allocations == 1
     assert list(pool.device.held.values()) == [40]
 
@@ -61,6 +65,29 @@ def test_what_is_kept_is_given_back_before_there_is_no_room(pool):
     with pytest.raises(MemoryError):
         pool.block(20)
     assert second is not None
+
+
+@pytest.mark.skipif(DEVICE == "gpu", reason="a GPU keeps what was there")
+def test_a_reused_block_is_as_if_nobody_had_written_to_it():
+    from minitransformer.backends.cuda.arrays import empty
+    from minitransformer.backends.cuda.device import current_device
+    from minitransformer.backends.cuda.in_place import copied
+    from minitransformer.emulator.observers import UninitialisedReads
+
+    first = on_device(np.ones(1234, np.float32))
+    memory = first.block.memory
+    del first
+    gc.collect()
+    again, device, reads = empty((1234,)), current_device(), UninitialisedReads()
+    assert again.block.memory is memory
+    assert np.isnan(again.to_host()).all()
+    if DEVICE == "emulated":
+        device.watch = lambda kernel, grid, block: [reads]
+        try:
+            copied(again)
+        finally:
+            device.watch = None
+        assert [bug.kind for bug in reads.bugs] == ["uninitialised read"]
 
 
 def test_views_share_memory_and_know_their_place():

@@ -175,6 +175,7 @@ def test_what_an_optimizer_remembers_follows_the_model():
     SGD(model.parameters(), 0.01, momentum=0.9).step()
 
 
+@too_slow
 def test_a_checkpoint_holds_what_is_on_the_device(tmp_path):
     model = GPT(CONFIG, 0).to("cuda")
     optimizer = AdamW(model.parameters(), 0.01)

@@ -19,7 +19,7 @@ LANES = 64
 few = settings(max_examples=3)
 seeds = st.integers(0, 2**32 - 1)
 
-FORMATS = {"f16": (11, -14), "f32": (24, -126), "f64": (53, -1022)}
+FORMATS = {"f16": (11, -14), "bf16": (8, -126), "f32": (24, -126), "f64": (53, -1022)}
 ROUND: dict[str, Callable[[Fraction], int]] = {
     "rn": round,  # halves to even
     "rm": math.floor,
@@ -690,3 +690,34 @@ def test_saturation_to_the_unit_interval(seed: int) -> None:
         lambda a: min(a, 1.0) if a > 0 else 0.0,
         seed,
     )
+
+
+@given(seed=seeds)
+@few
+def test_halves_are_compared_and_change_signs(seed: int) -> None:
+    check("neg.f16 %d0, %a0;", ["f16"], ["f16"], lambda a: -a, seed)
+    check("abs.f16 %d0, %a0;", ["f16"], ["f16"], abs, seed)
+    for name, holds in COMPARISONS.items():
+        check(f"setp.{name}.f16 %d0, %a0, %a1;", ["f16"] * 2, ["pred"], holds, seed)
+
+
+@given(seed=seeds)
+@settings(max_examples=8)
+def test_bfloat16_is_the_rounded_upper_half(seed: int) -> None:
+    nearest = float_result("bf16", lambda a: a, lambda a: a)
+
+    def both(a: float) -> tuple[int, float]:
+        upper = int(np.float32(nearest(a)).view(np.uint32)) >> 16
+        return (0x7FFF if a != a else upper), nearest(a)
+
+    text = "cvt.rn.bf16.f32 %d0, %a0; cvt.f32.bf16 %d1, %d0;"
+    check(text, ["f32"], ["b16", "f32"], both, seed)
+    ties = "and.b32 %a0, %a0, 0xFFFF0000; or.b32 %a0, %a0, 0x8000;"
+    check(f"{ties} {text}", ["f32"], ["b16", "f32"],
+          lambda a: both(with_tie(a)), seed, lambda a: math.isfinite(a))  # fmt: skip
+
+
+def with_tie(a: float) -> float:
+    """In the middle between two bfloat16."""
+    bits = np.float32(a).view(np.uint32) & np.uint32(0xFFFF0000) | np.uint32(0x8000)
+    return float(bits.view(np.float32))

@@ -394,3 +394,39 @@ def test_an_exchange_with_lanes_that_never_come_is_an_error() -> None:
     body += "\nbar.sync 0;\nret;\n$L__1: bar.sync 0;"
     with pytest.raises(BarrierDivergenceError, match=r"\(7, 0, 0\).*other lanes.*body:2"):
         execute(kernel(body), 0)
+
+
+TABLE = """
+and.b32 %r1, %r0, 3;
+setp.lt.u32 %c1, %r0, 40;
+$choice: .branchtargets $one, $two, $one, $three;
+@%c1 brx.idx %r1, $choice;
+mov.u32 %r2, 100;
+bra $end;
+$one: mov.u32 %r2, 1;
+bra $end;
+$two: mov.u32 %r2, 2;
+bra $end;
+$three: mov.u32 %r2, 3;
+$end: mul.wide.u32 %d1, %r0, 4;
+add.u64 %d1, %p0, %d1;
+st.global.u32 [%d1], %r2;
+"""
+
+
+def test_each_thread_jumps_to_the_label_of_its_index() -> None:
+    (got,) = execute(kernel(TABLE), np.zeros(64, np.uint32), block=64)
+    np.testing.assert_array_equal(got, [1, 2, 1, 3] * 10 + [100] * 24)
+    with pytest.raises(EmulationError, match=r"brx.idx %r1, \$choice.*beyond its 4 labels"):
+        execute(kernel(TABLE.replace(" 3;\nsetp", " 7;\nsetp", 1)), np.zeros(64, np.uint32))
+
+
+def test_barriers_may_have_a_number() -> None:
+    body = "barrier.sync 1;\nbar.sync 15;\nbarrier.sync.aligned 0;"
+    execute(kernel(body), np.zeros(1, np.uint32), block=64)
+
+
+@pytest.mark.parametrize("grid", [(1, 65_536), (1, 1, 65_536)])
+def test_a_grid_is_long_along_x_alone(grid: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="65,536 blocks, expected at most 65,535 along y and z"):
+        execute(kernel("bar.sync 0;"), 0, grid=grid)

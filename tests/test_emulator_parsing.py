@@ -107,7 +107,8 @@ def test_lines_of_inlined_functions_are_those_of_the_kernel() -> None:
     [
         ("wgmma.mma.f32 %f1, %f2;", r"`wgmma.mma.f32 %f1, %f2` \(body:1, line \d+ of the PTX\)"),
         ("add.rn.bf16 %h1, %h2, %h3;", "add.rn.bf16"),
-        ("cvt.rn.bf16.f32 %h1, %f1;", "types outside the subset"),
+        ("cvt.rz.bf16.f32 %h1, %f1;", "to bf16 from f32 there is no such conversion"),
+        ("cvt.rn.bf16x2.f32 %h1, %f1, %f2;", "types outside the subset"),
         ("mov.u32 %r1, %clock;", "%clock"),
         ("bar.sync 0, 64;", "part of a block"),
         ("add.u32 %r1, %missing, 1;", "'%missing' is no register"),
@@ -123,6 +124,7 @@ def test_what_is_outside_the_subset_is_named(body: str, message: str) -> None:
     ("body", "message"),
     [
         ("bra $L__nowhere;", "label that does not exist"),
+        ("$T: .branchtargets $L__nowhere;\nbrx.idx %r0, $T;", "label that does not exist"),
         ("%r1 = 5;", r"line \d+ of the PTX is not understood"),
         ("call.uni (%r1), vprintf, (%r2);", "vprintf, whose code is not in the PTX"),
     ],

@@ -52,6 +52,8 @@ class ChatConfig:
     """How the next token is chosen."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 class Chat:
@@ -134,7 +136,7 @@ def main(arguments: list[str]) -> int:
     config = parse(ChatConfig, "chat", arguments)
     _check(config.sampling)
     keep_freed_memory()
-    select_backend(config.backend)
+    select_backend(config.backend, config.device)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.status(f"loading {config.model}"):
         conversation = _open(config)

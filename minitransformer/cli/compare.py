@@ -45,13 +45,15 @@ class CompareConfig:
     """Of the bootstrap."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 def main(arguments: list[str]) -> int:
     """Print the table and draw the picture."""
     config = parse(CompareConfig, "compare", arguments)
     keep_freed_memory()
-    select_backend(config.backend)
+    select_backend(config.backend, config.device)
     runs = [Run.open(folder) for folder in config.runs]
     _require_one_task(runs)
     warm_up_if_cold()

@@ -50,6 +50,8 @@ class EmbedConfig:
     """Cut off lines that are longer than the model's context."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 def main(arguments: list[str]) -> int:
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"output is {config.output}, expected a name that ends in .npy or .jsonl")
     lines = _read(config.file)
     keep_freed_memory()
-    select_backend(config.backend)
+    select_backend(config.backend, config.device)
     model, tokenizer = open_model(config.model)
     if isinstance(model, BertForMaskedLM):
         model = model.trunk

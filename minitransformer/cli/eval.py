@@ -46,6 +46,8 @@ class EvalConfig:
     """How often the bootstrap draws the examples again."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,7 +58,7 @@ def main(arguments: list[str]) -> int:
             f"resamples is {config.resamples} and limit {config.limit}, expected 1 or more"
         )
     keep_freed_memory()
-    select_backend(config.backend)
+    select_backend(config.backend, config.device)
     run = Run.open(config.run)
     if config.data:
         run.task.measure_on(config.data)

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from minitransformer.backend import get_backend
 from minitransformer.checkpoints import checkpoint_files
 from minitransformer.errors import InputError
+from minitransformer.placement import place_of
 from minitransformer.pretrained import from_pretrained
 from minitransformer.runs import load_run
 from minitransformer.tokenizers import Tokenizer
@@ -27,7 +29,7 @@ def open_model(where: str) -> tuple[Any, Tokenizer]:
             f"{where} has no tokenizer that is known here; put the tokenizer.json that the model "
             "was trained with beside its config.json"
         )
-    return model, tokenizer
+    return model.to(place_of(get_backend())), tokenizer
 
 
 def require_writer(model: Any, where: str | Path) -> None:

@@ -39,6 +39,8 @@ class TranscribeConfig:
     """Code of the language that is spoken."""
     backend: str | None = None
     """Who computes; by default MINITRANSFORMER_BACKEND, or else numba."""
+    device: str | None = None
+    """Of the cuda backend: gpu (the default), or without one emulated, or simulated."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
     config = parse(TranscribeConfig, "transcribe", arguments)
     sound = read_wav(config.file)
     keep_freed_memory()
-    select_backend(config.backend)
+    select_backend(config.backend, config.device)
     model, tokenizer = open_model(config.model)
     if not isinstance(model, Whisper):
         raise InputError(

@@ -31,6 +31,8 @@ def operation(instruction: Instruction) -> Operation:
     UnsupportedError
         If the emulator does not know it.
     """
+    if "bf16" in instruction.modifiers and instruction.opcode != "cvt":
+        raise UnsupportedError("bfloat16 is only converted")
     outputs, *inputs = (_names(operand) for operand in instruction.operands)
     sources = tuple(name for names in inputs for name in names)
     for rules in (comparisons, conversions, bits):

@@ -85,7 +85,7 @@ class BlockBarriers:
 
 
 def require_whole_block(instruction: Instruction) -> None:
-    """Refuse barriers for a part of a block."""
+    """Refuse barriers for a part of a block: no word of ``numba.cuda`` is one."""
     words = instruction.modifiers
     if "arrive" in words or ("red" not in words and len(instruction.operands) > 1):
         raise UnsupportedError(f"{instruction} is a barrier for a part of a block")

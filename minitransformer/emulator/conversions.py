@@ -26,6 +26,8 @@ def rule(instruction: Instruction, outputs: int, sources: int) -> Rule | None:
     if target not in DTYPES or source not in DTYPES or sources != 1:
         raise UnsupportedError(f"{instruction} converts between types outside the subset")
     function = _converter(words, target, source)
+    if "bf16" in (target, source):
+        function = _with_bfloat16(words, target, source)
     if "ftz" in words:
         function = partial(_flushed, function)
     return function, [target], [source]
@@ -45,6 +47,25 @@ def _converter(words: list[str], target: str, source: str) -> Callable[[Array], 
         mode = next((word for word in words if word in ("rz", "rm", "rp")), None)
         convert = partial(_narrow, mode) if mode else convert
     return (lambda a: unit_interval(convert(a))) if "sat" in words else convert
+
+
+def _with_bfloat16(words: list[str], target: str, source: str) -> Callable[[Array], Array]:
+    """A bfloat16 is the upper half of a float32."""
+    known = {("rn", "bf16", "f32"): _rounded, ("f32", "bf16"): _widened}
+    if (*words, target, source) not in known:
+        raise UnsupportedError(f"to {target} from {source} there is no such conversion")
+    return known[*words, target, source]
+
+
+def _rounded(a: Array) -> Array:
+    """To nearest, and of two to the even one; NaN becomes the one that hardware gives."""
+    bits = np.asarray(a).view(np.uint32)
+    carried = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    return np.where(np.isnan(a), np.uint32(0x7FFF), carried >> np.uint32(16)).astype(np.uint16)
+
+
+def _widened(bits: Array) -> Array:
+    return (np.asarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _cast(dtype: Any) -> Callable[[Array], Array]:

@@ -55,6 +55,8 @@ class _Linker:
     variables: dict[str, Variable] = field(default_factory=dict)
     code: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Labels among which ``brx.idx`` chooses, by the label of their list."""
     blocks: int = 0
 
     def emit(self, function: Function, names: dict[str, str], calls: tuple[str, ...]) -> None:
@@ -62,6 +64,7 @@ class _Linker:
         suffix = f"~{self.blocks}" if calls else ""
         end = f"end{suffix}"
         scopes: ChainMap[str, str] = ChainMap(names)
+        last = ""
         for statement in function.statements:
             if statement.kind == "open":
                 scopes = scopes.new_child()
@@ -70,6 +73,9 @@ class _Linker:
                 scopes = scopes.parents
             elif statement.kind == "label":
                 self.labels[statement.text + suffix] = len(self.code)
+                last = statement.text
+            elif statement.kind == "targets":
+                self.tables[last] = tuple(name.strip() for name in statement.text.split(","))
             elif statement.kind == "registers":
                 for name, kind in register_names(statement.text).items():
                     self.registers[self._declare(name, scopes)] = kind
@@ -102,6 +108,9 @@ class _Linker:
             back = replace(instruction, opcode="bra", modifiers=(), operands=(end,))
             self.code.append(_renamed(back, scopes, ""))
             return
+        if instruction.opcode == "brx":
+            index, table = instruction.operands
+            instruction = replace(instruction, operands=(index, self.tables[str(table)]))
         instruction = _renamed(instruction, scopes, suffix)
         if "param" in instruction.modifiers and instruction.opcode in ("ld", "st"):
             self._pass(instruction)
@@ -145,6 +154,14 @@ class _Linker:
             self.code.append(replace(instruction, opcode="mov", modifiers=(kind,), operands=pair))
 
 
+def jumps(instruction: Instruction) -> tuple[str, ...]:
+    """Labels to which an instruction may jump."""
+    if instruction.opcode not in ("bra", "brx"):
+        return ()
+    labels = instruction.operands[-1]
+    return labels if isinstance(labels, tuple) else (str(labels),)
+
+
 def _renamed(instruction: Instruction, scopes: ChainMap[str, str], suffix: str) -> Instruction:
     def rename(name: str) -> str:
         bare = name.removeprefix("!")
@@ -165,7 +182,7 @@ def _link(function: Function, text: Text) -> PtxKernel:
     linker = _Linker(text, variables=dict(text.variables))
     linker.emit(function, {}, ())
     for step in linker.code:
-        if step.opcode == "bra" and step.operands[0] not in linker.labels:
+        if not linker.labels.keys() >= set(jumps(step)):
             raise EmulationError(f"{step} jumps to a label that does not exist")
     return PtxKernel(
         function.name,

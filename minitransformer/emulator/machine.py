@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WARP = 32
 Dimensions = tuple[int, int, int]
 
-CONTROL = {"bra", "ret", "exit", "bar", "barrier"}
+CONTROL = {"bra", "brx", "ret", "exit", "bar", "barrier"}
 """Opcodes that the scheduler itself executes."""
 NOTHING = {"membar", "fence", "nop"}
 """Emulated memory is always up to date."""

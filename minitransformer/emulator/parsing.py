@@ -61,7 +61,7 @@ class Statement:
     """What stands between two semicolons, or a brace, or a label."""
 
     kind: str
-    """``open``, ``close``, ``label``, ``registers``, ``variable`` or ``instruction``."""
+    """``open``, ``close``, ``label``, ``targets``, ``registers``, ``variable``, ``instruction``."""
     text: str = ""
     variable: Variable | None = None
     instruction: Instruction | None = None
@@ -190,6 +190,8 @@ def _statement(kind: str, match: re.Match[str], location: Location, line: int) -
     text = match[kind].strip()
     if kind != "statement":
         return Statement(kind, text)
+    if text.startswith(".branchtargets"):
+        return Statement("targets", text.removeprefix(".branchtargets"))
     if text.startswith((".reg", ".pragma")):
         return Statement("registers" if text.startswith(".reg") else "pragma", text)
     variable = _variable(text)

@@ -16,6 +16,7 @@ DTYPES: dict[str, type[np.generic]] = {
     "u16": np.uint16,
     "s16": np.int16,
     "f16": np.float16,
+    "bf16": np.uint16,
     "b32": np.uint32,
     "u32": np.uint32,
     "s32": np.int32,
@@ -25,7 +26,10 @@ DTYPES: dict[str, type[np.generic]] = {
     "s64": np.int64,
     "f64": np.float64,
 }
-"""PTX types. ``b`` is a bag of bits, ``u`` and ``s`` are unsigned and signed integers."""
+"""PTX types. ``b`` is a bag of bits, ``u`` and ``s`` are unsigned and signed integers.
+
+NumPy has no ``bf16``: it is seen as its bits, and is only converted.
+"""
 
 
 def size_of(ptx_type: str) -> int:

@@ -16,6 +16,8 @@ GROUP = 8192
 KEPT = 2 * GROUP
 """Threads whose registers a kernel keeps between launches, in all shapes."""
 MAX_THREADS = 1024
+MAX_BLOCKS = 65_535
+"""Along y and z; along x there may be two billion."""
 STEP_LIMIT = 20_000_000
 
 
@@ -62,6 +64,10 @@ def run(
     threads, blocks = int(np.prod(block)), int(np.prod(grid))
     if threads > MAX_THREADS:
         raise ValueError(f"run: {threads} threads in a block, expected at most {MAX_THREADS}")
+    if max(grid[1:]) > MAX_BLOCKS:
+        raise ValueError(
+            f"run: {max(grid[1:]):,} blocks, expected at most {MAX_BLOCKS:,} along y and z"
+        )
     if len(parameters) != len(kernel.parameters):
         raise ValueError(
             f"run: {len(parameters)} parameters, {kernel.name} expects {len(kernel.parameters)}"

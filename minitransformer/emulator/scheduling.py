@@ -12,6 +12,7 @@ import numpy as np
 from minitransformer.emulator import barriers, warps
 from minitransformer.emulator.active import Active
 from minitransformer.emulator.barriers import BarrierDivergenceError
+from minitransformer.emulator.linking import jumps
 from minitransformer.emulator.machine import CONTROL, Machine
 from minitransformer.emulator.program import Array, EmulationError, Instruction
 
@@ -101,6 +102,8 @@ class Scheduler:
             return self._branch(instruction)
         if opcode in ("ret", "exit"):
             handler: Handler = self._exit
+        elif opcode == "brx":
+            handler = self._branch_by_table(instruction)
         elif opcode == "bar" and words[0] == "warp":
             handler = self._exchange(instruction)
         elif opcode in CONTROL:
@@ -147,6 +150,24 @@ class Scheduler:
             self._add(self.ready, target, jump)
             self._add(self.ready, at + 1, rest)
             return None
+
+        return execute
+
+    def _branch_by_table(self, instruction: Instruction) -> Handler:
+        """``brx.idx``: each thread jumps to the label of its index."""
+        machine = self.machine
+        targets = [machine.kernel.labels[name] for name in jumps(instruction)]
+        numbers = machine.source(str(instruction.operands[0]), "u32")
+
+        def execute(at: int, active: Active) -> None:
+            chosen = np.broadcast_to(numbers, active.mask.shape)
+            if (active.of(chosen) >= len(targets)).any():
+                raise EmulationError(f"{instruction} jumps beyond its {len(targets)} labels")
+            for number in np.unique(active.of(chosen)).tolist():
+                jump, active = active.where(chosen == number), active.where(chosen != number)
+                self._add(self.ready, targets[number], jump)
+                for observer in machine.observers if active.count else ():
+                    observer.branch(machine, at, jump, active)
 
         return execute
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from minitransformer import placement
 from minitransformer.generation.continuation import Continuation
 from minitransformer.generation.reading import Reader
 from minitransformer.generation.sampling import Sampling
@@ -154,7 +155,7 @@ def _worst_last(hypothesis: _Hypothesis | _Candidate) -> float:
 
 def _scores(reader: Reader, sampling: Sampling, keep: int) -> np.ndarray:
     """Log-probabilities (beams, V) of the next token."""
-    rows = zip(reader.logits(), reader.rows, strict=True)
+    rows = zip(placement.to_host(reader.logits()), reader.rows, strict=True)
     return np.stack([sampling.beam_scores(logits, ids, keep) for logits, ids in rows])
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minitransformer import placement
+from minitransformer.nn.layers import last_position
 
 
 class LanguageModel(Protocol):
@@ -74,12 +75,15 @@ class Reader:
         return length - 1 > self.context
 
     def logits(self) -> np.ndarray:
-        """Read what was not read yet; returns logits (R, V) of the token that follows each row."""
+        """Read what was not read yet; returns logits (R, V) of the token that follows each row.
+
+        They are where the model is.
+        """
         if self._kv is None or self._kv.length + self._unread > self.context:
             ids = self._start_over()
         else:
             ids = np.array([row[-self._unread :] for row in self.rows])
-        logits = _next_logits(self._model, ids, self._kv)
+        logits: np.ndarray = _next_logits(self._model, ids, self._kv)
         self._unread = 0
         return logits
 
@@ -157,8 +161,8 @@ def _common_start(first: Sequence[int], second: Sequence[int]) -> int:
     return next(unequal, min(len(first), len(second)))
 
 
-def _next_logits(model: Any, ids: np.ndarray, kv: Any) -> np.ndarray:
+def _next_logits(model: Any, ids: np.ndarray, kv: Any) -> Any:
     if hasattr(model, "next_logits"):
-        return np.asarray(placement.to_host(model.next_logits(ids, kv)))
+        return model.next_logits(ids, kv)
     logits, _ = model(ids, kv=kv)
-    return np.asarray(placement.to_host(logits)[:, -1])
+    return logits[:, -1] if placement.is_on_host(logits) else last_position(logits)

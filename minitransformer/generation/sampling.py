@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minitransformer import placement
+from minitransformer.backend import op
 from minitransformer.generation import processors
 
 
@@ -89,6 +91,41 @@ class Sampling:
         return np.where(np.isneginf(narrowed), best, narrowed)
 
 
+@op(composed=True)
+def choose_tokens(
+    logits: np.ndarray,
+    rows: Sequence[int],
+    sampling: Sampling,
+    texts: Sequence[Sequence[int]],
+    rngs: Sequence[np.random.Generator],
+) -> list[int]:
+    """Choose a token for each of several texts.
+
+    Parameters
+    ----------
+    logits : (R, V)
+        Wherever the model lives. Where they are on a device, a backend may choose there, so that
+        only the tokens come home.
+    rows
+        The row of logits for each text.
+    sampling
+        How.
+    texts, rngs
+        The tokens of each text so far, and its random numbers, of which it takes one if tokens are
+        drawn.
+
+    Raises
+    ------
+    ValueError
+        If logits hold NaN or +inf, or every token is forbidden.
+    """
+    logits = placement.to_host(logits)
+    return [
+        sampling.choose(logits[row], ids, rng)
+        for row, ids, rng in zip(rows, texts, rngs, strict=True)
+    ]
+
+
 def greedy(logits: np.ndarray) -> int:
     """Return the most likely token of logits (V,), the first of several.
 
@@ -122,8 +159,13 @@ def sample(logits: np.ndarray, rng: np.random.Generator) -> int:
 def _check_some_token(name: str, logits: np.ndarray) -> None:
     if logits.ndim != 1:
         raise ValueError(f"{name}: logits has shape {logits.shape}, expected (V,)")
-    if not np.isfinite(logits.max()):  # NaN propagates through max
+    require_finite_top(name, float(logits.max()))  # NaN propagates through max
+
+
+def require_finite_top(name: str, top: float) -> None:
+    """The largest logit is a number."""
+    if not np.isfinite(top):
         raise ValueError(
-            f"{name}: the largest logit is {logits.max()}, expected a finite one; the model's "
+            f"{name}: the largest logit is {top}, expected a finite one; the model's "
             "weights are damaged, or all tokens are forbidden"
         )

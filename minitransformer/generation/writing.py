@@ -6,7 +6,7 @@ import numpy as np
 
 from minitransformer.generation.continuation import Continuation
 from minitransformer.generation.reading import Reader
-from minitransformer.generation.sampling import Sampling
+from minitransformer.generation.sampling import Sampling, choose_tokens
 from minitransformer.generation.stopping import held_back, without_stop
 
 
@@ -67,10 +67,9 @@ def write(
     """
     going_on = [(draft.prompt, draft) for draft in drafts]  # rows of the reader
     for written in range(1, limit + 1):
-        logits = reader.logits()
-        tokens = [
-            sampling.choose(logits[row], reader.rows[row], draft.rng) for row, draft in going_on
-        ]
+        rows = [row for row, _ in going_on]
+        texts, rngs = [reader.rows[row] for row in rows], [draft.rng for _, draft in going_on]
+        tokens = choose_tokens(reader.logits(), rows, sampling, texts, rngs)
         for token, (_, draft) in zip(tokens, going_on, strict=True):
             draft.push(token)
         yield

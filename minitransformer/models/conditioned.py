@@ -69,10 +69,10 @@ class ConditionedDecoder:
                 "repeat rows with select"
             )
         _, heads, _, head_width = self._memory[0].keys.shape
-        dtype = self._memory[0].keys.dtype
+        like = self._memory[0].keys
         return MemoryKeyValues(
             [
-                LayerKeyValues(batch, heads, self.config.context, head_width, dtype)
+                LayerKeyValues(batch, heads, self.config.context, head_width, like)
                 for _ in self._memory
             ],
             self._memory,

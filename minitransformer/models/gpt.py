@@ -27,6 +27,7 @@ from minitransformer.nn import (
     last_position,
 )
 from minitransformer.nn.blocks import BlockCache
+from minitransformer.nn.stack import run_blocks
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,10 @@ class GPT(Module):
             How many of the first ids of each row are padding, which nothing looks at.
         """
         c = self.config
-        dtype = self.norm.gamma.dtype
+        like = self.token_embedding.weight.data
         return KeyValues(
             [
-                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, dtype, padding)
+                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, like, padding)
                 for _ in self.blocks
             ]
         )
@@ -230,12 +231,9 @@ class GPT(Module):
         x, token_embedding = self.token_embedding(ids)
         x, positions = self.positions(x, 0 if kv is None else kv.start)
         x, dropout = self.dropout(x, rng)
-        blocks = []
-        for i, block in enumerate(self.blocks):
-            x, block_cache = block(x, mask, causal, rng, None if kv is None else kv.layers[i])
-            blocks.append(block_cache)
+        x, blocks = run_blocks(self.blocks, x, mask, causal, rng, kv)
         x, norm = self.norm(x)
-        return x, GPTCache(token_embedding, positions, dropout, tuple(blocks), norm)
+        return x, GPTCache(token_embedding, positions, dropout, blocks, norm)
 
     def backward_logits(self, dlogits: np.ndarray, cache: GPTCache) -> None:
         """Add the gradients of all parameters, given that of the logits (B, T, V)."""

@@ -26,6 +26,7 @@ from minitransformer.nn import (
     last_position,
 )
 from minitransformer.nn.blocks import BlockCache
+from minitransformer.nn.stack import run_blocks
 
 
 class LlamaCache(NamedTuple):
@@ -107,8 +108,8 @@ class Llama(Module):
         """
         c = self.config
         size = (batch, c.key_heads, c.context, c.width // c.heads)
-        dtype = self.norm.gamma.dtype
-        return KeyValues([LayerKeyValues(*size, dtype, padding) for _ in self.blocks])
+        like = self.token_embedding.weight.data
+        return KeyValues([LayerKeyValues(*size, like, padding) for _ in self.blocks])
 
     def __call__(
         self,
@@ -190,13 +191,9 @@ class Llama(Module):
             mask = kv.mask(np.shape(ids)[1])
         x, token_embedding = self.token_embedding(ids)
         x, dropout = self.dropout(x, rng)
-        blocks = []
-        for i, block in enumerate(self.blocks):
-            layer = None if kv is None else kv.layers[i]
-            x, block_cache = block(x, mask, causal, rng, layer)
-            blocks.append(block_cache)
+        x, blocks = run_blocks(self.blocks, x, mask, causal, rng, kv)
         x, norm = self.norm(x)
-        return x, LlamaCache(token_embedding, dropout, tuple(blocks), norm)
+        return x, LlamaCache(token_embedding, dropout, blocks, norm)
 
     def backward_logits(self, dlogits: np.ndarray, cache: LlamaCache) -> None:
         """Add the gradients of all parameters, given that of the logits (B, T, V)."""

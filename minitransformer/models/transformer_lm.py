@@ -121,10 +121,10 @@ class TransformerLM(Module):
         ``padding`` (batch,) counts the tokens of each row that stand before its first.
         """
         c = self.config
-        dtype = self.decoder.weight.dtype
+        like = self.decoder.weight.data
         return KeyValues(
             [
-                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, dtype, padding)
+                LayerKeyValues(batch, c.heads, c.context, c.width // c.heads, like, padding)
                 for _ in range(c.layers)
             ]
         )

@@ -17,7 +17,8 @@ from minitransformer.nn.module import Module
 def freeze(model: Module, *patterns: str) -> list[str]:
     """Keep parameters as they are: no work for their gradients, no memory for an optimizer.
 
-    Make the optimizer afterwards. The backward pass ends at the lowest part that still learns.
+    Make the optimizer afterwards. The backward pass ends at the lowest part that still learns. The
+    forward pass keeps the caches of all parts: attention maps are looked at there.
 
     Parameters
     ----------

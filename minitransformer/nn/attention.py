@@ -249,7 +249,7 @@ class CrossAttention(_Mix):
         """Keys and values of a memory (B, S, C), which are the same for every new token."""
         (k, v), *_ = self._keys_and_values(memory)
         batch, heads, length, head_width = k.shape
-        kv = LayerKeyValues(batch, heads, length, head_width, k.dtype)
+        kv = LayerKeyValues(batch, heads, length, head_width, k)
         kv.append(k, v)
         return kv
 

@@ -166,26 +166,39 @@ class PostNormBlock(_Block):
         kv: LayerKeyValues | None = None,
     ) -> tuple[np.ndarray, BlockCache]:
         """Map x (B, T, C) to the same shape; arguments as for :class:`MultiHeadAttention`."""
-        update, attention = self.attention(x, mask, causal, rng, kv)
-        update, attention_dropout = self.dropout(update, rng)
-        total, _ = ops.add_forward(x, update)
-        x, attention_norm = self.attention_norm(total)
-
-        update, feed_forward = self.feed_forward(x)
-        update, feed_forward_dropout = self.dropout(update, rng)
-        total, _ = ops.add_forward(x, update)
-        y, feed_forward_norm = self.feed_forward_norm(total)
-        return y, BlockCache(
-            attention_norm,
-            attention,
-            attention_dropout,
-            feed_forward_norm,
-            feed_forward,
-            feed_forward_dropout,
-        )
+        return post_norm_block(self, x, mask, causal, rng, kv)
 
     def backward(self, dy: np.ndarray, cache: BlockCache) -> np.ndarray:
         return post_norm_block_backward(self, dy, cache)
+
+
+@op(composed=True)
+def post_norm_block(
+    block: PostNormBlock,
+    x: np.ndarray,
+    mask: np.ndarray | None = None,
+    causal: bool = False,
+    rng: np.random.Generator | None = None,
+    kv: LayerKeyValues | None = None,
+) -> tuple[np.ndarray, BlockCache]:
+    """Run a block's parts one after the other; arguments as for :func:`pre_norm_block`."""
+    update, attention = block.attention(x, mask, causal, rng, kv)
+    update, attention_dropout = block.dropout(update, rng)
+    total, _ = ops.add_forward(x, update)
+    x, attention_norm = block.attention_norm(total)
+
+    update, feed_forward = block.feed_forward(x)
+    update, feed_forward_dropout = block.dropout(update, rng)
+    total, _ = ops.add_forward(x, update)
+    y, feed_forward_norm = block.feed_forward_norm(total)
+    return y, BlockCache(
+        attention_norm,
+        attention,
+        attention_dropout,
+        feed_forward_norm,
+        feed_forward,
+        feed_forward_dropout,
+    )
 
 
 @op(composed=True)

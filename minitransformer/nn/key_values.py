@@ -1,7 +1,7 @@
 """The memory of generation: keys and values of the tokens read so far."""
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from minitransformer import ops, placement
 
@@ -13,8 +13,8 @@ class LayerKeyValues:
     ----------
     batch, heads, capacity, head_width
         The buffers are (batch, heads, capacity, head_width); heads counts key heads.
-    dtype
-        Of the buffers.
+    like
+        An array in whose place, dtype and storage they are: a weight of the model.
     padding : (batch,) integers, optional
         How many of the first tokens of each row stand for nothing, so that shorter rows end where
         the longest one ends.
@@ -26,11 +26,11 @@ class LayerKeyValues:
         heads: int,
         capacity: int,
         head_width: int,
-        dtype: DTypeLike = np.float32,
+        like: np.ndarray,
         padding: np.ndarray | None = None,
     ) -> None:
-        self.keys = np.empty((batch, heads, capacity, head_width), dtype)
-        self.values = np.empty_like(self.keys)
+        shape = (batch, heads, capacity, head_width)
+        self.keys, self.values = (placement.empty_like(like, shape) for _ in range(2))
         self.padding = padding
         self.length = 0
         self._filled: tuple[np.ndarray, np.ndarray] | None = None
@@ -42,9 +42,6 @@ class LayerKeyValues:
 
     def append(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Add new positions; returns all keys and values held, as views."""
-        if placement.is_on_host(k) != placement.is_on_host(self.keys):  # they live with the model
-            shape = self.keys.shape
-            self.keys, self.values = (placement.empty_like(x, shape) for x in (k, v))
         return self.extend(*ops.kv_append(self.keys, self.values, self.length, k, v))
 
     def extend(self, keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +62,7 @@ class LayerKeyValues:
         rows = np.asarray(rows)
         _, heads, capacity, head_width = self.keys.shape
         padding = None if self.padding is None else self.padding[rows]
-        copy = LayerKeyValues(rows.size, heads, capacity, head_width, self.keys.dtype, padding)
+        copy = LayerKeyValues(rows.size, heads, capacity, head_width, self.keys, padding)
         if self._filled is not None:
             copy.append(*(_select(held, rows) for held in self._filled))
         return copy

@@ -68,9 +68,10 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set all gradients to 0."""
-        for grad in {id(p.flat): p.flat.grad for p in self.parameters() if p.flat}.values():
+        parameters = self.parameters()
+        for grad in {id(p.flat): p.flat.grad for p in parameters if p.flat}.values():
             ops.zero_(grad)
-        for parameter in self.parameters():
+        for parameter in parameters:
             if parameter.flat is None and not parameter.frozen:
                 ops.zero_(parameter.grad)
 
@@ -102,7 +103,7 @@ class Module:
         for name, parameter in own.items():
             placement.overwrite(parameter.data, arrays[name])
 
-    def to(self, place: str) -> Self:
+    def to(self, place: str, storage: str | None = None) -> Self:
         """Move all parameters and gradients to another place, where they stay.
 
         Parameters
@@ -110,6 +111,11 @@ class Module:
         place
             ``"cuda"``: the device of the cuda backend, which must be selected before the model is
             called; ``"cpu"``: back to the host.
+        storage
+            ``"float16"`` or ``"bfloat16"``, for generation on a device: it keeps matrices, and the
+            keys and values that :meth:`new_kv` makes room for, in half the bytes, rounded. All
+            else stays float32, and so does every sum. All parameters are frozen: such a model
+            reads, and adapters (see :func:`nn.add_lora`) may learn beside it.
 
         Returns
         -------
@@ -120,14 +126,26 @@ class Module:
         TypeError
             If parameters are float64: the device computes in float32.
         InputError
-            If there is no device; says what to do.
+            If there is no device, or storage is none; says what to do.
         """
+        if storage is not None:
+            return self._stored(place, storage)
         away = [p for p in self.parameters() if not placement.is_at(p.data, place)]
         if any(not parameter.frozen for parameter in away):
             flatten_parameters(self.parameters()).to(place)
         for parameter in away:
             if parameter.frozen:
                 parameter.data = placement.move(parameter.data, place)
+        return self
+
+    def _stored(self, place: str, storage: str) -> Self:
+        moved = {}
+        for parameter in self.parameters():
+            values, is_matrix = placement.to_host(parameter.data), len(parameter.shape) >= 2
+            moved[parameter] = placement.move(values, place, storage if is_matrix else None)
+        for parameter, data in moved.items():
+            parameter.freeze()
+            parameter.data = data
         return self
 
 

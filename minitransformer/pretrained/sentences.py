@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minitransformer import ops
+from minitransformer import ops, placement
 from minitransformer.data import EncoderBatch
 from minitransformer.data.pairs import pad
 from minitransformer.errors import InputError
@@ -85,4 +85,4 @@ def _means(model: Bert, ids: Sequence[Sequence[int]]) -> np.ndarray:
     lengths = np.array([len(each) for each in ids])
     x, _ = model.hidden(EncoderBatch(inputs, lengths, np.zeros(len(ids), np.int64)))
     means, _ = ops.matmul_forward(pooling_weights("mean", lengths, x.shape[1], x.dtype), x)
-    return means[:, 0]
+    return np.asarray(placement.to_host(means)[:, 0])

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from minitransformer import placement
 from minitransformer.audio import SAMPLE_RATE, log_mel
 from minitransformer.errors import InputError
 from minitransformer.generation import stream
+from minitransformer.generation.processors import probabilities
 from minitransformer.models import ConditionedDecoder, Whisper
-from minitransformer.ops import softmax_forward
 from minitransformer.tokenizers import Tokenizer
 from minitransformer.tokenizers.pretrained import PretrainedTokenizer
 
@@ -109,6 +110,7 @@ class _Writer:
 
     def __call__(self, ids: np.ndarray, kv: Any = None) -> tuple[np.ndarray, Any]:
         logits, cache = self._decoder(ids, kv=kv)
+        logits = placement.to_host(logits)
         logits[..., self._never] = -np.inf
         if kv.length == self._prompt:
             logits[..., self._not_first] = -np.inf
@@ -118,7 +120,7 @@ class _Writer:
 def _is_silent(decoder: ConditionedDecoder, special_tokens: dict[str, int]) -> bool:
     """Whether the model expects no speech: the first token says so, before all others."""
     logits, _ = decoder(np.array([[decoder.config.start_id]]))
-    probs, _ = softmax_forward(logits[0, 0])
+    probs = probabilities(placement.to_host(logits)[0, 0])
     tokens = [special_tokens.get(name) for name in ("<|nocaptions|>", "<|nospeech|>")]
     return any(token is not None and probs[token] > NO_SPEECH for token in tokens)
 

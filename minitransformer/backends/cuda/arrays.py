@@ -8,12 +8,12 @@ import numpy as np
 
 from minitransformer.backends.cuda.device import current_device
 from minitransformer.backends.cuda.memory import Block, Pool
+from minitransformer.backends.cuda.storage import FLOAT, NAMES, rounded, storage_of, widened
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = Any
 """A :class:`DeviceArray`, where the textbook says ndarray."""
 
-FLOAT = np.dtype(np.float32)
 DTYPES = (FLOAT, np.dtype(np.int64), np.dtype(np.bool_))
 
 
@@ -34,16 +34,27 @@ class DeviceArray:
     block, offset
         The memory, and where in it the array begins, in bytes.
     shape, dtype
-        Of the array.
+        Of the array: what kernels compute with.
+    storage
+        What lies in memory, see :mod:`.storage`; by default the dtype itself. Half the bytes are
+        for what is only read: few kernels know of it, the others refuse.
     """
 
-    __slots__ = ("block", "dtype", "offset", "shape")
+    __slots__ = ("block", "dtype", "offset", "shape", "storage")
 
-    def __init__(self, block: Block, offset: int, shape: Shape, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        block: Block,
+        offset: int,
+        shape: Shape,
+        dtype: np.dtype[Any],
+        storage: np.dtype[Any] | None = None,
+    ) -> None:
         self.block = block
         self.offset = offset
         self.shape = shape
         self.dtype = dtype
+        self.storage = dtype if storage is None else storage
 
     @property
     def size(self) -> int:
@@ -57,33 +68,36 @@ class DeviceArray:
         filled = tuple(self.size // max(known, 1) if size == -1 else int(size) for size in sizes)
         if math.prod(filled) != self.size:
             raise ValueError(f"{self!r} cannot be reshaped to {sizes}")
-        return DeviceArray(self.block, self.offset, filled, self.dtype)
+        return DeviceArray(self.block, self.offset, filled, self.dtype, self.storage)
 
     def part(self, start: int, stop: int) -> "DeviceArray":
         """View the entries from start to stop of the first axis."""
         if not 0 <= start <= stop <= self.shape[0]:
             raise IndexError(f"{self!r} has no part from {start} to {stop}")
         rest = self.shape[1:]
-        offset = self.offset + start * math.prod(rest) * self.dtype.itemsize
-        return DeviceArray(self.block, offset, (stop - start, *rest), self.dtype)
+        offset = self.offset + start * math.prod(rest) * self.storage.itemsize
+        return DeviceArray(self.block, offset, (stop - start, *rest), self.dtype, self.storage)
 
     def empty(self, shape: Shape) -> Array:
-        """Make another array of this dtype, of whatever is in memory."""
-        return empty(shape, self.dtype)
+        """Make another array of this dtype and storage, of whatever is in memory."""
+        return empty(shape, self.dtype, self.storage)
 
     def to_host(self) -> np.ndarray:
-        """Copy to an array of NumPy; this waits until all kernels have ended."""
-        array = np.empty(self.shape, self.dtype)
+        """Copy to an array of NumPy of its dtype; this waits until all kernels have ended."""
+        array = np.empty(self.shape, self.storage)
         if array.size:
             self.block.pool.download(self.block, self.offset, array)
-        return array
+        return widened(array)
 
     def overwrite(self, array: np.ndarray) -> None:
-        """Copy an array of NumPy of this shape to the device."""
+        """Copy an array of NumPy of this shape to the device, rounded to what is stored."""
         if array.shape != self.shape:
             raise ValueError(f"array has shape {array.shape}, expected {self.shape}")
+        array = array.astype(self.dtype, copy=False)
+        if self.storage != self.dtype:
+            array = rounded(array, self.storage)
         if array.size:
-            self.block.pool.upload(array.astype(self.dtype, copy=False), self.block, self.offset)
+            self.block.pool.upload(array, self.block, self.offset)
 
     def __float__(self) -> float:
         """Bring a single number to the host."""
@@ -92,7 +106,8 @@ class DeviceArray:
         return float(self.to_host())
 
     def __repr__(self) -> str:
-        return f"DeviceArray(shape={self.shape}, dtype={self.dtype})"
+        stored = "" if self.storage == self.dtype else f", stored as {NAMES[self.storage]}"
+        return f"DeviceArray(shape={self.shape}, dtype={self.dtype}{stored})"
 
     __hash__ = object.__hash__
 
@@ -106,21 +121,32 @@ class DeviceArray:
     __eq__ = __ne__ = __bool__ = __array__ = _refuse
 
 
-def empty(shape: Shape, dtype: Any = FLOAT) -> Array:
+def empty(shape: Shape, dtype: Any = FLOAT, storage: np.dtype[Any] | None = None) -> Array:
     """Make an array of whatever is in memory; a kernel must write every element."""
     dtype = np.dtype(dtype)
-    return DeviceArray(pool().block(math.prod(shape) * dtype.itemsize), 0, tuple(shape), dtype)
+    storage = dtype if storage is None else storage
+    block = pool().block(math.prod(shape) * storage.itemsize)
+    return DeviceArray(block, 0, tuple(shape), dtype, storage)
 
 
-def to_device(array: Any) -> Array:
+def to_device(array: Any, storage: str | None = None) -> Array:
     """Copy to the device, unless it is there already.
 
     Integers become int64. What is not an array is made one first.
+
+    Parameters
+    ----------
+    array
+        Of the host, or of the device.
+    storage
+        In what float32 is kept there: ``"float16"`` or ``"bfloat16"``, in half the bytes.
 
     Raises
     ------
     TypeError
         If the array is float64 or of another type that kernels do not know.
+    InputError
+        If there is no such storage, or a number does not fit into it.
     """
     if isinstance(array, DeviceArray):
         return array
@@ -128,7 +154,7 @@ def to_device(array: Any) -> Array:
     if array.dtype.kind in "iu":
         array = array.astype(np.int64, copy=False)
     require_known(array.dtype)
-    result = empty(array.shape, array.dtype)
+    result = empty(array.shape, array.dtype, None if storage is None else storage_of(storage))
     result.overwrite(array)
     return result
 
@@ -142,6 +168,16 @@ def require_known(dtype: np.dtype[Any]) -> None:
         )
     if dtype not in DTYPES:
         raise TypeError(f"array is {dtype}, expected float32, integers or bool")
+
+
+def require_unrounded(op: str, **arrays: Any) -> None:
+    """Refuse to learn from arrays that are stored in 16 bits."""
+    for name, array in arrays.items():
+        if array.storage != array.dtype:
+            raise TypeError(
+                f"{op}: {name} is stored as {NAMES[array.storage]}, which is for reading only; "
+                'move the model with model.to("cuda") and no storage to train it'
+            )
 
 
 def on_device(op: str, name: str, array: Any) -> None:

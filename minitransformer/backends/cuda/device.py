@@ -33,6 +33,9 @@ class Device(Protocol):
     def allocate(self, size: int) -> Any:
         """Reserve so many bytes, more than 0; what is returned stands for them below."""
 
+    def forget(self, memory: Any) -> None:
+        """Treat memory as fresh: where errors are looked for, what it held must not be found."""
+
     def free(self, memory: Any) -> None:
         """Give back what :meth:`allocate` returned."""
 

@@ -11,19 +11,20 @@ from numba import cuda
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.cuda.arrays import Array, empty, to_device
+from minitransformer.backends.cuda.arrays import Array, empty, require_unrounded, to_device
 from minitransformer.backends.cuda.in_place import zero
-from minitransformer.backends.cuda.kernel import THREADS, device_kernel
+from minitransformer.backends.cuda.kernel import THREADS, device_kernel, kernel_of_each_storage
+from minitransformer.backends.cuda.widening import widen
 from minitransformer.ops.embedding import EmbeddingCache
 
 
-@device_kernel("int64[::1], float32[:, ::1], float32[:, ::1]")
+@kernel_of_each_storage("int64[::1], stored[:, ::1], float32[:, ::1]")
 def look_up(ids: Any, w: Any, y: Any) -> None:
     """``y[n] = w[ids[n]]``, a thread for each number; neighbours copy from one row."""
     width = y.shape[1]
     for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         n, c = i // width, i % width
-        y[n, c] = w[ids[n], c]
+        y[n, c] = widen(w[ids[n], c])
 
 
 @kernel("cuda", ops.embedding_forward)
@@ -31,7 +32,7 @@ def embedding_forward(ids: Any, w: Any) -> tuple[Array, EmbeddingCache]:
     """Ids are checked while they are on the host, and stay on the device for backward."""
     ids, w = to_device(ids), to_device(w)
     y = empty((*ids.shape, w.shape[1]))
-    look_up.stride(y.size, ids.reshape(-1), w, y.reshape(-1, w.shape[1]))
+    look_up[w.storage].stride(y.size, ids.reshape(-1), w, y.reshape(-1, w.shape[1]))
     return y, EmbeddingCache(ids, w)
 
 
@@ -60,6 +61,7 @@ def sum_by_id(dy: Any, ids: Any, dw: Any) -> None:
 def embedding_backward(dy: Any, cache: EmbeddingCache) -> tuple[Array]:
     """Zeros, over which each id that occurs writes its row; N positions compare N^2 ids."""
     ids, w = cache
+    require_unrounded("embedding_backward", w=w)
     dw = empty(w.shape)
     zero.stride(dw.size, dw.reshape(-1))
     rows = to_device(dy).reshape(ids.size, w.shape[1])

@@ -35,6 +35,9 @@ class EmulatedDevice:
     def allocate(self, size: int) -> int:
         return self.memory.allocate(size)  # filled with NaN
 
+    def forget(self, memory: int) -> None:
+        self.memory.poison(memory)
+
     def free(self, memory: int) -> None:
         self.memory.free(memory)
 
@@ -63,7 +66,7 @@ def flattened(argument: Any) -> Iterator[Any]:
     if not isinstance(argument, DeviceArray):
         yield argument
         return
-    itemsize = argument.dtype.itemsize
+    itemsize = argument.storage.itemsize
     yield from (0, 0, argument.size, itemsize, argument.block.memory + argument.offset)
     yield from argument.shape
     stride, strides = itemsize, []

@@ -35,6 +35,7 @@ from minitransformer.backends.cuda.flash_tiles import (
     fetch_rows,
     is_visible,
     kept_factor,
+    place_of_block,
 )
 from minitransformer.backends.cuda.kernel import (
     THREADS,
@@ -159,19 +160,19 @@ def query_gradient(tile: Tile) -> DeviceKernel:
         probs = cuda.local.array((queries_each, keys_each), float32)
         dscores = cuda.local.array((queries_each, keys_each), float32)
         sums = cuda.local.array((queries_each, columns_each), float32)
-        b, h, first = cuda.blockIdx.z, cuda.blockIdx.y, cuda.blockIdx.x * queries_of_tile
+        b, h, first = place_of_block(q, queries_of_tile)
         row, column = cuda.threadIdx.x // SIDE * queries_each, cuda.threadIdx.x % SIDE
         T, S = q.shape[2], k.shape[2]
         g = h // (q.shape[1] // k.shape[1])
 
-        fetch_rows(queries, queries_of_tile, width, q, b, h, first)
-        fetch_rows(dy_rows, queries_of_tile, width, dy, b, h, first)
+        fetch_rows(queries, queries_of_tile, width, q, b, h, first, q.shape[2])
+        fetch_rows(dy_rows, queries_of_tile, width, dy, b, h, first, dy.shape[2])
         clear(sums)
         seen = min(S, first + queries_of_tile + S - T) if causal else S
         for start in range(0, seen, keys_of_tile):
             cuda.syncthreads()  # all are done with the tiles before
-            fetch_rows(keys, keys_of_tile, width, k, b, g, start)
-            fetch_rows(values, keys_of_tile, width, v, b, g, start)
+            fetch_rows(keys, keys_of_tile, width, k, b, g, start, k.shape[2])
+            fetch_rows(values, keys_of_tile, width, v, b, g, start, v.shape[2])
             cuda.syncthreads()
             clear(probs)
             clear(dscores)
@@ -188,7 +189,7 @@ def query_gradient(tile: Tile) -> DeviceKernel:
 
     flash_query_gradient.__name__ = f"flash_query_gradient_{width}"
     flash_query_gradient.__doc__ = "Gradient at q; see the head of this file."
-    return device_kernel(SIGNATURE)(flash_query_gradient)
+    return device_kernel(SIGNATURE, blocks=2)(flash_query_gradient)
 
 
 def key_value_gradient(tile: Tile) -> DeviceKernel:
@@ -227,21 +228,21 @@ def key_value_gradient(tile: Tile) -> DeviceKernel:
         dscores = cuda.local.array((queries_each, keys_each), float32)
         dk_sums = cuda.local.array((keys_each, columns_each), float32)
         dv_sums = cuda.local.array((keys_each, columns_each), float32)
-        b, g, first = cuda.blockIdx.z, cuda.blockIdx.y, cuda.blockIdx.x * keys_of_tile
+        b, g, first = place_of_block(k, keys_of_tile)
         row, column = cuda.threadIdx.x // SIDE, cuda.threadIdx.x % SIDE
         T, S = q.shape[2], k.shape[2]
         group = q.shape[1] // k.shape[1]
 
-        fetch_rows(keys, keys_of_tile, width, k, b, g, first)
-        fetch_rows(values, keys_of_tile, width, v, b, g, first)
+        fetch_rows(keys, keys_of_tile, width, k, b, g, first, k.shape[2])
+        fetch_rows(values, keys_of_tile, width, v, b, g, first, v.shape[2])
         clear(dk_sums)
         clear(dv_sums)
         unseeing = max(first + T - S, 0) // queries_of_tile * queries_of_tile if causal else 0
         for h in range(g * group, (g + 1) * group):
             for start in range(unseeing, T, queries_of_tile):
                 cuda.syncthreads()  # all are done with the tiles before
-                fetch_rows(queries, queries_of_tile, width, q, b, h, start)
-                fetch_rows(dy_rows, queries_of_tile, width, dy, b, h, start)
+                fetch_rows(queries, queries_of_tile, width, q, b, h, start, q.shape[2])
+                fetch_rows(dy_rows, queries_of_tile, width, dy, b, h, start, dy.shape[2])
                 cuda.syncthreads()
                 clear(probs)
                 clear(dscores)
@@ -261,7 +262,8 @@ def key_value_gradient(tile: Tile) -> DeviceKernel:
 
     flash_key_value_gradient.__name__ = f"flash_key_value_gradient_{width}"
     flash_key_value_gradient.__doc__ = "Gradients at k and v; see the head of this file."
-    return device_kernel(f"{SIGNATURE}, {HEADS}")(flash_key_value_gradient)
+    blocks = 2 if width < 128 else 1  # of the widest two do not fit without spilling registers
+    return device_kernel(f"{SIGNATURE}, {HEADS}", blocks=blocks)(flash_key_value_gradient)
 
 
 TILES = {

@@ -19,6 +19,10 @@ Thread (r, c) of 16 by 16 computes the scores of some neighbouring queries with 
 of their results every 16th column. So the 16 threads that share a query are half a warp, and agree
 on its top by shuffles.
 
+Keys and values are widened on their way into a tile, if they are stored in 16 bits (see
+:mod:`.storage`): generation reads all of them for every token. They may be buffers of which only
+the first ``S`` positions are filled.
+
 What is left: keys and values are fetched again for every tile of queries, from the GPU's second
 cache as a rule; larger tiles would need more shared memory than the 48 KB of a block.
 
@@ -41,18 +45,25 @@ from minitransformer.backends.cuda.flash_tiles import (
     fetch_rows,
     is_visible,
     kept_factor,
+    place_of_block,
     row_max,
     row_sum,
 )
-from minitransformer.backends.cuda.kernel import DeviceKernel, device_function, device_kernel
+from minitransformer.backends.cuda.kernel import (
+    DeviceKernel,
+    device_function,
+    stored_as,
+)
 from minitransformer.backends.cuda.softmax import above, share
+from minitransformer.backends.cuda.storage import STORAGES
 from minitransformer.backends.cuda.vectors import copy4
 
 HEADS = "float32[:, :, :, ::1]"
 MASK = "boolean[:, :, :, ::1]"
+STORED = "stored[:, :, :, ::1]"
 SIGNATURE = (
-    f"{HEADS}, {HEADS}, {HEADS}, {MASK}, {MASK}, boolean, boolean, boolean, float32, float32, "
-    f"{HEADS}, float32[:, :, ::1]"
+    f"{HEADS}, {STORED}, {STORED}, int64, {MASK}, {MASK}, boolean, boolean, boolean, "
+    f"float32, float32, {HEADS}, float32[:, :, ::1]"
 )
 
 
@@ -108,8 +119,8 @@ def weigh(scores: Any, sums: Any, top: Any, total: Any) -> None:
             total[i] += scores[i, j]
 
 
-def attend(tile: Tile) -> DeviceKernel:
-    """Make the kernel for heads of up to ``tile.width`` features."""
+def attend(tile: Tile, storage: str) -> DeviceKernel:
+    """Make the kernel for heads of up to ``tile.width`` features, and a storage of keys."""
     width, row_length, queries_of_tile, keys_of_tile, score_row = tile
     queries_each, keys_each = queries_of_tile // SIDE, keys_of_tile // SIDE
     columns_each = width // SIDE
@@ -118,6 +129,7 @@ def attend(tile: Tile) -> DeviceKernel:
         q: Any,
         k: Any,
         v: Any,
+        S: int,
         mask: Any,
         keep: Any,
         has_mask: bool,
@@ -136,12 +148,12 @@ def attend(tile: Tile) -> DeviceKernel:
         sums = cuda.local.array((queries_each, columns_each), float32)
         top = cuda.local.array(queries_each, float32)
         total = cuda.local.array(queries_each, float32)
-        b, h, first = cuda.blockIdx.z, cuda.blockIdx.y, cuda.blockIdx.x * queries_of_tile
+        b, h, first = place_of_block(q, queries_of_tile)
         row, column = cuda.threadIdx.x // SIDE * queries_each, cuda.threadIdx.x % SIDE
-        H, T, S = q.shape[1], q.shape[2], k.shape[2]
+        H, T = q.shape[1], q.shape[2]
         g = h // (H // k.shape[1])
 
-        fetch_rows(queries, queries_of_tile, width, q, b, h, first)
+        fetch_rows(queries, queries_of_tile, width, q, b, h, first, T)
         clear(sums)
         for i in range(queries_each):
             top[i] = float32(HIDDEN)
@@ -149,8 +161,8 @@ def attend(tile: Tile) -> DeviceKernel:
         seen = min(S, first + queries_of_tile + S - T) if causal else S
         for start in range(0, seen, keys_of_tile):
             cuda.syncthreads()  # all are done with the tiles before
-            fetch_rows(keys, keys_of_tile, width, k, b, g, start)
-            fetch_rows(values, keys_of_tile, width, v, b, g, start)
+            fetch_rows(keys, keys_of_tile, width, k, b, g, start, S)
+            fetch_rows(values, keys_of_tile, width, v, b, g, start, S)
             cuda.syncthreads()
             clear(scores)
             add_scores(scores, queries, keys, row, column, width)
@@ -178,13 +190,20 @@ def attend(tile: Tile) -> DeviceKernel:
 
     flash_forward.__name__ = f"flash_forward_{width}"
     flash_forward.__doc__ = "Attend, a tile of queries a block; see the head of this file."
-    return device_kernel(SIGNATURE)(flash_forward)
+    return stored_as(storage, SIGNATURE, blocks=2)(flash_forward)
 
 
+LEAST_OF_16_BITS = 64
+"""Narrower heads, of small models, are served by this width if they are stored in 16 bits."""
 TILES = {
     32: Tile(width=32, row=36, queries=64, keys=32, score_row=36),
     64: Tile(width=64, row=68, queries=64, keys=32, score_row=36),
     128: Tile(width=128, row=132, queries=32, keys=16, score_row=24),
 }
-KERNELS = {width: attend(tile) for width, tile in TILES.items()}
-"""By the number of features of a head, at most."""
+KERNELS = {
+    (width, STORAGES[storage]): attend(tile, storage)
+    for width, tile in TILES.items()
+    for storage in STORAGES
+    if storage == "float32" or width >= LEAST_OF_16_BITS
+}
+"""By the number of features of a head, at most, and by what keys and values are stored in."""

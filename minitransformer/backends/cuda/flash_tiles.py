@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from numba import cuda, float32
 
+from minitransformer.backends.cuda.arrays import Array
 from minitransformer.backends.cuda.kernel import device_function
+from minitransformer.backends.cuda.widening import widen
 
 SIDE = 16
 THREADS = SIDE * SIDE
@@ -46,13 +48,32 @@ def fitting(features: int) -> int:
     return next((width for width in WIDTHS if features <= width), 0)
 
 
+def grid_of(x: Array, rows: int) -> int:
+    """Blocks for tiles of so many rows of x (B, H, T, D).
+
+    Only along x does a grid have room for any number of heads and texts: all blocks are in a line.
+    """
+    B, H, T, _ = x.shape
+    return int(math.ceil(T / rows) * H * B)
+
+
 @device_function
-def fetch_rows(tile: Any, rows: int, width: int, x: Any, b: int, h: int, first: int) -> None:
-    """Copy rows of one head into a tile, zeros beyond its edges; lanes copy neighbours."""
+def place_of_block(x: Any, rows: int) -> tuple[int, int, int]:
+    """Entry of the batch, head, and the first row of the block's tile."""
+    tiles = (x.shape[2] + rows - 1) // rows
+    head = cuda.blockIdx.x // tiles
+    return head // x.shape[1], head % x.shape[1], cuda.blockIdx.x % tiles * rows
+
+
+@device_function
+def fetch_rows(
+    tile: Any, rows: int, width: int, x: Any, b: int, h: int, first: int, end: int
+) -> None:
+    """Copy rows of one head up to ``end`` into a tile, zeros beyond; lanes copy neighbours."""
     for n in range(rows * width // THREADS):
         r, c = (cuda.threadIdx.x + n * THREADS) // width, (cuda.threadIdx.x + n * THREADS) % width
-        inside = first + r < x.shape[2] and c < x.shape[3]
-        tile[r, c] = x[b, h, first + r, c] if inside else float32(0.0)
+        inside = first + r < end and c < x.shape[3]
+        tile[r, c] = widen(x[b, h, first + r, c]) if inside else float32(0.0)
 
 
 @device_function

@@ -22,7 +22,7 @@ class View:
         start, _ = array.block.memory.__cuda_array_interface__["data"]
         self.__cuda_array_interface__ = {
             "shape": array.shape,
-            "typestr": array.dtype.str,
+            "typestr": array.storage.str,
             "data": (start + array.offset if array.size else 0, False),
             "strides": None,
             "version": 3,
@@ -47,6 +47,9 @@ class GpuDevice:
                 raise
             raise MemoryError(f"the GPU has no room for {size} bytes more") from error
 
+    def forget(self, memory: Any) -> None:
+        """Nothing: that would be a pass through memory."""
+
     def free(self, memory: Any) -> None:
         """Numba gives it back when nobody holds it."""
 
@@ -63,7 +66,8 @@ class GpuDevice:
     ) -> None:
         if kernel not in self._compiled:
             signature = f"void({kernel.signature})"
-            self._compiled[kernel] = cuda.jit(signature, lineinfo=True)(kernel.function)
+            jit = cuda.jit(signature, lineinfo=True, launch_bounds=kernel.bounds)
+            self._compiled[kernel] = jit(kernel.function)
         own = [
             View(each) if isinstance(each, DeviceArray) else as_dtype(kind).type(each)
             for each, kind in zip(arguments, kernel.types, strict=True)

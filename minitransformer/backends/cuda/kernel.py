@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import config, cuda
 from numba.core import sigutils, types
 from numba.np.numpy_support import as_dtype
@@ -15,9 +16,10 @@ from numba.np.numpy_support import as_dtype
 from minitransformer.backends.cuda import ptx_cache
 from minitransformer.backends.cuda.arrays import DeviceArray
 from minitransformer.backends.cuda.device import Size, Triple, current_device
+from minitransformer.backends.cuda.storage import STORAGES
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
-"""Whether kernels run as they stand, in Python: every thread of the GPU is one of Python's."""
+"""Whether kernels run as they stand, in Python, thread by thread."""
 
 THREADS = 4 if SIMULATED else 256
 """Threads of a block where nothing else asks for a number; a power of two."""
@@ -38,19 +40,29 @@ class DeviceKernel:
         One thread's program; it returns nothing and writes into its arguments.
     signature
         Types of the arguments, such as ``"float32[:, ::1], int64"``. All arrays are contiguous.
+    suffix
+        Of the name, where one function is several kernels.
+    blocks
+        Blocks of ``THREADS`` that a multiprocessor shall have room for, so that some of them work
+        while others wait. It has 65,536 registers; the compiler makes do with a thread's share.
 
     Attributes
     ----------
     function, signature
         As given.
+    bounds : tuple[int, int] or None
+        Threads of a block, and blocks, for the compiler.
     name : str
-        The function's.
+        The function's, and the suffix.
     """
 
-    def __init__(self, function: Callable[..., None], signature: str) -> None:
+    def __init__(
+        self, function: Callable[..., None], signature: str, suffix: str = "", blocks: int = 0
+    ) -> None:
         self.function = function
         self.signature = signature
-        self.name = function.__name__
+        self.bounds = (THREADS, blocks) if blocks else None
+        self.name = function.__name__ + suffix
         self.__doc__ = function.__doc__
         self.types: tuple[Any, ...] = sigutils.normalize_signature(f"void({signature})")[0]
         self._ptx: dict[tuple[int, int], str] = {}
@@ -90,7 +102,7 @@ class DeviceKernel:
         for position, (argument, expected) in enumerate(zip(arguments, self.types, strict=True)):
             if isinstance(expected, types.Array) != isinstance(argument, DeviceArray) or (
                 isinstance(argument, DeviceArray)
-                and (argument.dtype, len(argument.shape))
+                and (argument.storage, len(argument.shape))
                 != (as_dtype(expected.dtype), expected.ndim)
             ):
                 raise TypeError(
@@ -114,7 +126,13 @@ class DeviceKernel:
         return self._ptx[capability]
 
     def _compile(self, capability: tuple[int, int]) -> str:
-        text, _ = cuda.compile_ptx(self.function, self.types, cc=capability, lineinfo=True)
+        text, _ = cuda.compile_ptx(
+            self.function,
+            self.types,
+            cc=capability,
+            lineinfo=True,
+            launch_bounds=self.bounds,
+        )
         return str(text)
 
     def __repr__(self) -> str:
@@ -125,12 +143,36 @@ KERNELS: list[DeviceKernel] = []
 """All kernels that were defined so far."""
 
 
-def device_kernel(signature: str) -> Callable[[Callable[..., None]], DeviceKernel]:
-    """Make a function a kernel with these types of arguments."""
+def device_kernel(
+    signature: str, suffix: str = "", blocks: int = 0
+) -> Callable[[Callable[..., None]], DeviceKernel]:
+    """Make a function a kernel with these types of arguments; see :class:`DeviceKernel`."""
 
     def make(function: Callable[..., None]) -> DeviceKernel:
-        KERNELS.append(DeviceKernel(function, signature))
+        KERNELS.append(DeviceKernel(function, signature, suffix, blocks))
         return KERNELS[-1]
+
+    return make
+
+
+def stored_as(
+    storage: str, signature: str, blocks: int = 0
+) -> Callable[[Callable[..., None]], DeviceKernel]:
+    """Make a function a kernel for one way to keep floats: ``stored`` in its types stands for it.
+
+    Such a function reads ``widen(x[i])`` and writes ``narrow(number, x)``, see :mod:`.widening`.
+    """
+    suffix = "" if storage == "float32" else f"_{storage}"
+    return device_kernel(signature.replace("stored", str(STORAGES[storage])), suffix, blocks)
+
+
+def kernel_of_each_storage(
+    signature: str,
+) -> Callable[[Callable[..., None]], dict[np.dtype[Any], DeviceKernel]]:
+    """Make a function a kernel for each way to keep floats; see :func:`stored_as`."""
+
+    def make(function: Callable[..., None]) -> dict[np.dtype[Any], DeviceKernel]:
+        return {STORAGES[name]: stored_as(name, signature)(function) for name in STORAGES}
 
     return make
 

@@ -8,6 +8,7 @@ thinks.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,9 +71,13 @@ class Ladder:
 
 
 def matmul_ladder(side: int = 256) -> Ladder:
-    """Multiply square matrices; ``side`` is a multiple of 128."""
-    a, b = _random(0, side, side), _random(1, side, side)
+    """Multiply square matrices; ``side`` is a multiple of 128.
+
+    b is made of numbers that 16 bits hold, so that all rungs have one result.
+    """
+    a, b = _random(0, side, side), np.round(64 * _random(1, side, side).clip(-3, 3)) / 64
     left, right = to_device(a), to_device(b)
+    halves = {name: to_device(b, name) for name in ("float16", "bfloat16")}
     once = FLOAT * side**2
 
     def plain(kernel: DeviceKernel, tile: int, block: tuple[int, ...]) -> Array:
@@ -80,14 +85,19 @@ def matmul_ladder(side: int = 256) -> Ladder:
         kernel.launch((side // tile, side // tile), block, left, right, y)
         return y
 
-    def batched(kernel: DeviceKernel, tile: int, block: tuple[int, ...], *ways: bool) -> Array:
+    def batched(kernel: DeviceKernel, b: Array, tile: int, block: Any, *ways: bool) -> Array:
         y = empty((1, side, side))
-        matrices = left.reshape(1, side, side), right.reshape(1, side, side), empty((0,)), y
+        matrices = left.reshape(1, side, side), b.reshape(1, side, side), empty((0,)), y
         kernel.launch((side // tile, side // tile), block, *matrices, 1, 1, 1, 1, *ways)
         return y.reshape(side, side)
 
+    def large(b: Array) -> Array:
+        kernel = matmul_tiles.KERNELS[False, False, b.storage]
+        return batched(kernel, b, matmul_tiles.SIDE, matmul_tiles.THREADS)
+
     tile, square = matmul.TILE, (matmul.TILE, matmul.TILE)
-    large = matmul_tiles.KERNELS[False, False]
+    small = matmul.matmul_shared_tiles[right.storage]
+    of_each = once * side // matmul_tiles.SIDE
     return Ladder(
         f"matmul: {side} x {side} times {side} x {side}",
         a.astype(np.float64) @ b,
@@ -100,7 +110,7 @@ def matmul_ladder(side: int = 256) -> Ladder:
             ),
             "shared tiles": Rung(
                 "A block fetches tiles of 16 by 16 that its threads share.",
-                lambda: batched(matmul.matmul_shared_tiles, tile, square, False, False),
+                lambda: batched(small, right, tile, square, False, False),
                 once + 2 * once * side // tile,
             ),
             "thread tiles": Rung(
@@ -110,8 +120,18 @@ def matmul_ladder(side: int = 256) -> Ladder:
             ),
             "register tiles": Rung(
                 "8 by 8 elements, 128-bit loads, and the next tile on its way meanwhile.",
-                lambda: batched(large, matmul_tiles.SIDE, (matmul_tiles.THREADS,)),
-                once + 2 * once * side // matmul_tiles.SIDE,
+                lambda: large(right),
+                once + 2 * of_each,
+            ),
+            "float16 storage": Rung(
+                "b lies in memory in 16 bits and is widened on its way into the tile.",
+                lambda: large(halves["float16"]),
+                once + of_each + of_each // 2,
+            ),
+            "bfloat16 storage": Rung(
+                "The same bytes, with float32's range and fewer digits.",
+                lambda: large(halves["bfloat16"]),
+                once + of_each + of_each // 2,
             ),
         },
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from minitransformer import ops
 from minitransformer.backend import kernel
-from minitransformer.backends.cuda.arrays import Array, to_device
+from minitransformer.backends.cuda.arrays import Array, require_unrounded, to_device
 from minitransformer.backends.cuda.matmul import product
 from minitransformer.backends.cuda.reductions import column_sums
 from minitransformer.ops.linear import LinearCache
@@ -26,6 +26,7 @@ def linear_forward(
 def linear_backward(dy: Any, cache: LinearCache) -> tuple[Array, Array, Array | None]:
     """Multiply by the transposes, which are read as they lie."""
     x, w, has_bias, transposed = cache
+    require_unrounded("linear_backward", w=w)
     dy = to_device(dy)
     rows, drows = _rows(x), _rows(dy)
     # y += b

@@ -20,7 +20,8 @@ before they are fetched once more from the one below. This is the whole story of
 1. :data:`matmul_thread_per_element`: each thread computes one element of y, all from global memory.
 2. :data:`matmul_shared_tiles`: a block fetches tiles of a and b that its threads share.
 3. :data:`matmul_thread_tiles`: each thread keeps 16 sums in registers.
-4. :mod:`.matmul_tiles`: 64 sums, loads of 128 bits, and the next tile on its way meanwhile.
+4. :mod:`.matmul_tiles`: 64 sums, loads of 128 bits, and the next tile on its way meanwhile;
+   and b stored in 16 bits, see :mod:`.storage`.
 
 Where warps meet global memory, look at the addresses: 32 lanes that read 32 neighbours are served
 with four pieces of 32 bytes (*coalescing*); if they are far apart it takes 32 pieces, for the same
@@ -36,14 +37,21 @@ from numba import cuda, float32
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.cuda import matmul_tiles
-from minitransformer.backends.cuda.arrays import Array, empty, to_device
+from minitransformer.backends.cuda.arrays import Array, empty, require_unrounded, to_device
 from minitransformer.backends.cuda.broadcasting import (
     Repetition,
     repeated_once,
     source,
     summed_to,
 )
-from minitransformer.backends.cuda.kernel import SIMULATED, device_function, device_kernel
+from minitransformer.backends.cuda.kernel import (
+    SIMULATED,
+    device_function,
+    device_kernel,
+    kernel_of_each_storage,
+)
+from minitransformer.backends.cuda.matmul_tiles import grid_of
+from minitransformer.backends.cuda.widening import widen
 from minitransformer.ops.matmul import MatmulCache
 
 TILE = 4 if SIMULATED else 16
@@ -80,17 +88,14 @@ def fetch_tile(tile: Any, x: Any, z: int, top: int, left: int, transposed: bool)
     """
     row, column = cuda.threadIdx.y, cuda.threadIdx.x
     i, j = (left + row, top + column) if transposed else (top + row, left + column)
-    number = x[z, i, j] if i < x.shape[1] and j < x.shape[2] else float32(0.0)
+    number = widen(x[z, i, j]) if i < x.shape[1] and j < x.shape[2] else float32(0.0)
     if transposed:
         tile[column, row] = number
     else:
         tile[row, column] = number
 
 
-@device_kernel(
-    "float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], "
-    "int64, int64, int64, int64, boolean, boolean"
-)
+@kernel_of_each_storage(f"{matmul_tiles.SIGNATURE}, boolean, boolean")
 def matmul_shared_tiles(
     a: Any,
     b: Any,
@@ -118,7 +123,7 @@ def matmul_shared_tiles(
     a_tile = cuda.shared.array((TILE, PADDED), float32)
     b_tile = cuda.shared.array((TILE, PADDED), float32)
     row, column = cuda.threadIdx.y, cuda.threadIdx.x
-    top, left, z = cuda.blockIdx.x * TILE, cuda.blockIdx.y * TILE, cuda.blockIdx.z
+    top, left, z = matmul_tiles.place_of_block(y, TILE)
     of_a, of_b = source(z, a_repeat, a_after), source(z, b_repeat, b_after)
     inner = a.shape[1] if a_transposed else a.shape[2]
     total = bias[left + column] if left + column < bias.size else float32(0.0)
@@ -203,13 +208,11 @@ def _batched(
     b, of_b = _matrices(b, batch)
     arguments = (a, b, empty((0,)) if bias is None else bias, y, *of_a[1:], *of_b[1:])
     if SIMULATED or min(rows, columns) <= FEW:
-        grid = (math.ceil(rows / TILE), math.ceil(columns / TILE), y.shape[0])
-        matmul_shared_tiles.launch(grid, (TILE, TILE), *arguments, a_transposed, b_transposed)
+        small, block = matmul_shared_tiles[b.storage], (TILE, TILE)
+        small.launch(grid_of(y, TILE), block, *arguments, a_transposed, b_transposed)
     else:
-        side = matmul_tiles.SIDE
-        grid = (math.ceil(rows / side), math.ceil(columns / side), y.shape[0])
-        large = matmul_tiles.KERNELS[a_transposed, b_transposed]
-        large.launch(grid, matmul_tiles.THREADS, *arguments)
+        large = matmul_tiles.KERNELS[a_transposed, b_transposed, b.storage]
+        large.launch(grid_of(y, matmul_tiles.SIDE), matmul_tiles.THREADS, *arguments)
     return y.reshape(*batch, rows, columns)
 
 
@@ -233,6 +236,7 @@ def matmul_forward(a: Any, b: Any) -> tuple[Array, MatmulCache]:
 def matmul_backward(dy: Any, cache: MatmulCache) -> tuple[Array, Array]:
     """Multiply by the transposes, which are read as they lie, and sum over repetitions."""
     a, b = cache
+    require_unrounded("matmul_backward", b=b)
     dy = to_device(dy)
     # y = a @ b
     da = summed_to(product(dy, b, b_transposed=True), a.shape)

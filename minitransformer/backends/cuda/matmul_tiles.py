@@ -1,4 +1,4 @@
-"""Top rung of the matrix product: 8 by 8 sums a thread, 128-bit loads, and two buffers.
+"""Top rung of the matrix product: 8 by 8 sums a thread, 128-bit loads, two buffers.
 
 Read :mod:`.matmul` first. A block of 256 threads computes 128 by 128 elements of y, eight steps of
 the inner sum at a time:
@@ -13,6 +13,9 @@ the inner sum at a time:
 * **Two buffers.** While the threads multiply one tile, the next is on its way from global memory
   into registers; it then goes into the other buffer. One barrier a tile is enough, and nobody waits
   for memory, which takes hundreds of cycles to answer, unless the multiplying is done sooner.
+* **Two blocks at a time.** Left alone the compiler takes some 140 registers a thread, so that one
+  block fills a multiprocessor with its 65,536. Told that two shall fit, it makes do with 128 and
+  still spills none; while one block waits at a barrier, the other goes on.
 
 At the edges, and where rows do not start at multiples of 16 bytes, numbers are fetched one by one,
 and zeros stand for what is outside: they change no sum. Numba's simulator cannot run this rung, for
@@ -21,17 +24,34 @@ it has no 128-bit loads.
 Each element of a is fetched from global memory once for every 128 columns of y, each of b once for
 every 128 rows: with a tile of 16 it was eight times as often.
 
-What is left: a thread takes about 140 registers, so one block at a time fits into a multiprocessor
-of 65,536; with 128 there would be two, and while one waits at a barrier the other could go on.
+Weights stored in 16 bits are fetched in half the bytes, and widened on their way from registers
+into the tile: not before, for then the thread would wait for memory. Of a transposed matrix a tile
+is then 16 steps deep, or the two threads of a row would fetch half a piece of 32 bytes.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from numba import cuda, float32
 
+from minitransformer.backends.cuda.arrays import Array
 from minitransformer.backends.cuda.broadcasting import source
-from minitransformer.backends.cuda.kernel import DeviceKernel, device_function, device_kernel
+from minitransformer.backends.cuda.kernel import (
+    DeviceKernel,
+    device_function,
+    stored_as,
+)
+from minitransformer.backends.cuda.matmul_staging import (
+    ALIGNMENT,
+    fetch_across,
+    fetch_along,
+    fetch_far_across,
+    stage_across,
+    stage_along,
+    stage_far_across,
+)
+from minitransformer.backends.cuda.storage import STORAGES
 from minitransformer.backends.cuda.vectors import copy4, rows_are_aligned
 
 SIDE = 128
@@ -42,52 +62,27 @@ DEPTH = 8
 PADDED = SIDE + 4
 PER_THREAD = 8
 THREADS = (SIDE // PER_THREAD) ** 2
-ALIGNMENT = 16
 
 SIGNATURE = (
-    "float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], "
+    "float32[:, :, ::1], stored[:, :, ::1], float32[::1], float32[:, :, ::1], "
     "int64, int64, int64, int64"
 )
 
 
 @device_function
-def fetch_four(four: Any, x: Any, z: int, i: int, j: int, aligned: bool) -> None:
-    """Load ``x[z, i, j : j + 4]`` into registers, with zeros for what is outside."""
-    if aligned and i < x.shape[1] and j < x.shape[2]:
-        copy4(four, 0, x, (z, i, j))
-    else:
-        for n in range(4):
-            inside = i < x.shape[1] and j + n < x.shape[2]
-            four[n] = x[z, i, j + n] if inside else float32(0.0)
+def place_of_block(y: Any, side: int) -> tuple[int, int, int]:
+    """First row and column of the block's elements of y, and their matrix.
+
+    Along y and z a grid ends at 65,535 blocks, along x at two billion: matrices are counted there.
+    """
+    tiles = (y.shape[1] + side - 1) // side
+    return cuda.blockIdx.x % tiles * side, cuda.blockIdx.y * side, cuda.blockIdx.x // tiles
 
 
-@device_function
-def fetch_across(four: Any, x: Any, z: int, first: int, k: int, aligned: bool) -> None:
-    """Fetch from a matrix with the inner axis last: two threads a row, 32 bytes in one piece."""
-    thread = cuda.threadIdx.x
-    fetch_four(four, x, z, first + thread // 2, k + thread % 2 * 4, aligned)
-
-
-@device_function
-def fetch_along(four: Any, x: Any, z: int, first: int, k: int, aligned: bool) -> None:
-    """Fetch from a matrix with the inner axis first: a warp for each step, 512 bytes in a row."""
-    thread = cuda.threadIdx.x
-    fetch_four(four, x, z, k + thread // 32, first + thread % 32 * 4, aligned)
-
-
-@device_function
-def stage_across(tiles: Any, buffer: int, four: Any) -> None:
-    """Turn over what :func:`fetch_across` fetched: four steps of one row."""
-    thread = cuda.threadIdx.x
-    for n in range(4):
-        tiles[buffer, thread % 2 * 4 + n, thread // 2] = four[n]
-
-
-@device_function
-def stage_along(tiles: Any, buffer: int, four: Any) -> None:
-    """Put down what :func:`fetch_along` fetched, as it is."""
-    thread = cuda.threadIdx.x
-    copy4(tiles, (buffer, thread // 32, thread % 32 * 4), four, 0)
+def grid_of(y: Array, side: int) -> tuple[int, int]:
+    """Blocks for all elements of y, so many rows and columns each."""
+    matrices, rows, columns = y.shape
+    return math.ceil(rows / side) * matrices, math.ceil(columns / side)
 
 
 @device_function
@@ -97,7 +92,7 @@ def multiply_tiles(
     """Add ``DEPTH`` products to each of the thread's sums: this is where the time goes."""
     of_a = cuda.local.array(PER_THREAD, float32, ALIGNMENT)
     of_b = cuda.local.array(PER_THREAD, float32, ALIGNMENT)
-    for k in range(DEPTH):
+    for k in range(a_tiles.shape[1]):
         copy4(of_a, 0, a_tiles, (buffer, k, row))
         copy4(of_a, 4, a_tiles, (buffer, k, row + 4))
         copy4(of_b, 0, b_tiles, (buffer, k, column))
@@ -129,22 +124,27 @@ def store(y: Any, z: int, i: int, j: int, sums: Any) -> None:
                     y[z, i + n, column_of(j, m)] = sums[n, m]
 
 
-def tiled(name: str, a_transposed: bool, b_transposed: bool) -> DeviceKernel:
+def tiled(a_transposed: bool, b_transposed: bool, storage: str = "float32") -> DeviceKernel:
     """Make the kernel for one way in which a and b may lie; the compiler sees only that one."""
+    far = b_transposed and storage != "float32"
+    depth = 2 * DEPTH if far else DEPTH
+    a_fetches, b_count = depth // DEPTH, depth // 2
     fetch_a: Callable[..., None] = fetch_along if a_transposed else fetch_across
     stage_a: Callable[..., None] = stage_along if a_transposed else stage_across
     fetch_b: Callable[..., None] = fetch_across if b_transposed else fetch_along
     stage_b: Callable[..., None] = stage_across if b_transposed else stage_along
+    if far:
+        fetch_b, stage_b = fetch_far_across, stage_far_across
 
     def multiply(
         a: Any, b: Any, bias: Any, y: Any, a_repeat: int, a_after: int, b_repeat: int, b_after: int
     ) -> None:
-        a_tiles = cuda.shared.array((2, DEPTH, PADDED), float32, ALIGNMENT)
-        b_tiles = cuda.shared.array((2, DEPTH, PADDED), float32, ALIGNMENT)
-        next_a = cuda.local.array(4, float32, ALIGNMENT)
-        next_b = cuda.local.array(4, float32, ALIGNMENT)
+        a_tiles = cuda.shared.array((2, depth, PADDED), float32, ALIGNMENT)
+        b_tiles = cuda.shared.array((2, depth, PADDED), float32, ALIGNMENT)
+        next_a = cuda.local.array((a_fetches, 4), float32, ALIGNMENT)
+        next_b = cuda.local.array((1, b_count), b.dtype, ALIGNMENT)
         sums = cuda.local.array((PER_THREAD, PER_THREAD), float32, ALIGNMENT)
-        top, left, z = cuda.blockIdx.x * SIDE, cuda.blockIdx.y * SIDE, cuda.blockIdx.z
+        top, left, z = place_of_block(y, SIDE)
         row, column = cuda.threadIdx.x // 16 * PER_THREAD, cuda.threadIdx.x % 16 * 4
         of_a, of_b = source(z, a_repeat, a_after), source(z, b_repeat, b_after)
         a_aligned, b_aligned = rows_are_aligned(a), rows_are_aligned(b)
@@ -155,30 +155,37 @@ def tiled(name: str, a_transposed: bool, b_transposed: bool) -> DeviceKernel:
             start = bias[to] if to < bias.size else float32(0.0)
             for i in range(PER_THREAD):
                 sums[i, j] = start
-        fetch_a(next_a, a, of_a, top, 0, a_aligned)
-        fetch_b(next_b, b, of_b, left, 0, b_aligned)
-        stage_a(a_tiles, 0, next_a)
-        stage_b(b_tiles, 0, next_b)
-        cuda.syncthreads()
-        buffer = 0
-        for k in range(DEPTH, inner + DEPTH, DEPTH):
-            fetch_a(next_a, a, of_a, top, k, a_aligned)  # zeros, after the last
-            fetch_b(next_b, b, of_b, left, k, b_aligned)
-            multiply_tiles(sums, a_tiles, b_tiles, buffer, row, column)
+        buffer = 1
+        for k in range(0, inner + depth, depth):
+            for n in range(a_fetches):  # zeros, after the last
+                fetch_a(next_a, n, a, of_a, top, k + DEPTH * n, a_aligned)
+            fetch_b(next_b, 0, b, of_b, left, k, b_aligned)
+            if k > 0:
+                multiply_tiles(sums, a_tiles, b_tiles, buffer, row, column)
             buffer = 1 - buffer
-            stage_a(a_tiles, buffer, next_a)
-            stage_b(b_tiles, buffer, next_b)
+            for n in range(a_fetches):
+                stage_a(a_tiles, buffer, next_a, n)
+            stage_b(b_tiles, buffer, next_b, 0)
             cuda.syncthreads()
         store(y, z, top + row, left + column, sums)
 
-    multiply.__name__ = name
+    multiply.__name__ = NAMES[a_transposed, b_transposed]
     multiply.__doc__ = "Compute 128 by 128 elements of y; see the head of this file."
-    return device_kernel(SIGNATURE)(multiply)
+    return stored_as(storage, SIGNATURE, blocks=1 if far else 2)(multiply)
 
 
-KERNELS = {
-    (False, False): tiled("matmul_register_tiles", False, False),
-    (True, False): tiled("matmul_register_tiles_a_transposed", True, False),
-    (False, True): tiled("matmul_register_tiles_b_transposed", False, True),
+NAMES = {
+    (False, False): "matmul_register_tiles",
+    (True, False): "matmul_register_tiles_a_transposed",
+    (False, True): "matmul_register_tiles_b_transposed",
 }
-"""By whether a, and b, is stored transposed: y, and the gradients at b and at a, in this order."""
+KERNELS = {
+    (*lies, STORAGES[storage]): tiled(*lies, storage)
+    for lies in NAMES
+    for storage in STORAGES
+    if storage == "float32" or not lies[0]
+}
+"""By whether a, and b, is stored transposed, and by what b is stored in.
+
+y, and the gradients at b and at a, in this order; of weights in 16 bits nobody asks for a gradient.
+"""

@@ -54,7 +54,11 @@ class Pool:
         grain = self.device.granularity
         size = max(-(-size // grain), 1) * grain
         kept = self._kept[size]
-        return Block(self, kept.pop() if kept else self._allocate(size), size)
+        if not kept:
+            return Block(self, self._allocate(size), size)
+        memory = kept.pop()
+        self.device.forget(memory)
+        return Block(self, memory, size)
 
     def _allocate(self, size: int) -> Any:
         self.counters.allocations += 1
