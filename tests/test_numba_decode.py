@@ -10,7 +10,7 @@ from minitransformer import ops
 from minitransformer.backend import use_backend
 from minitransformer.backends.numba import (
     decode_attention,
-    decode_block,
+    decode_blocks,
     flash_forward,
     gemm,
     matvec,
@@ -19,7 +19,7 @@ from minitransformer.backends.numba import (
 from minitransformer.doctor.warm import _alone
 from minitransformer.generation import generate
 from minitransformer.models import GPT, GPTConfig, Llama, LlamaConfig
-from minitransformer.nn.blocks import pre_norm_block
+from minitransformer.nn.stack import run_blocks
 from minitransformer.testing import SPECS, check_op
 from minitransformer.testing.layouts import LAYOUTS
 
@@ -88,7 +88,7 @@ def test_every_weight_counts_once(dtype):
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_plain_matrix_is_not_packed(transposed, monkeypatch):
-    monkeypatch.setattr(gemm, "pack_all", None)
+    monkeypatch.setattr(gemm, "_multiply", None)
     x, w, _ = matrices(0, 1, 24, 24, np.float32)
     y, _ = ops.linear_forward(x, w, transposed=transposed)
     np.testing.assert_allclose(y, x @ (w.T if transposed else w), atol=1e-5)
@@ -225,11 +225,11 @@ BLOCKS = {
 
 @pytest.fixture
 def _only_in_one_go(monkeypatch):
-    def refuse(block, x, *args):
-        assert x.shape[1] > 1, "op by op"
-        return pre_norm_block.impls["numpy"](block, x, *args)
+    def refuse(blocks, x, *args):
+        assert x.shape[1] > 1, "block by block"
+        return run_blocks.impls["numpy"](blocks, x, *args)
 
-    monkeypatch.setattr(decode_block, "_textbook", refuse)
+    monkeypatch.setattr(decode_blocks, "_textbook", refuse)
 
 
 def logits_token_by_token(model, ids, first):
@@ -240,32 +240,96 @@ def logits_token_by_token(model, ids, first):
     return np.concatenate(parts, axis=1)
 
 
-@pytest.mark.usefixtures("_only_in_one_go")
-@pytest.mark.parametrize("name", BLOCKS)
-def test_a_block_in_one_go_equals_the_textbook(name):
+def with_random_parameters(name):
     model, rng = BLOCKS[name](), np.random.default_rng(1)
     for parameter in model.parameters():
         parameter.data += 0.2 * rng.standard_normal(parameter.shape).astype(np.float32)
-    ids = rng.integers(0, 65, (1, 24))
+    return model
+
+
+def assert_equal_to_the_textbook(model, ids):
     logits = logits_token_by_token(model, ids, 3)
     with use_backend("numpy"):
         expected, _ = model(ids)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    return logits
+
+
+@pytest.mark.usefixtures("_only_in_one_go", "_cores")
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_in_one_go_equal_the_textbook(name):
+    model, ids = with_random_parameters(name), np.random.default_rng(1).integers(0, 65, (1, 24))
+    logits = assert_equal_to_the_textbook(model, ids)
     if numba.config.NUMBA_NUM_THREADS > 1:
         numba.set_num_threads(1)
         np.testing.assert_array_equal(logits_token_by_token(model, ids, 3), logits)
 
 
+def test_a_step_that_leaves_out_a_part_is_found(monkeypatch):
+    model, ids = with_random_parameters("GPT"), np.arange(24)[None]
+    model.blocks[1].attention.projection.bias.data[...] = 0
+    without, _of_linear = model.blocks[1].attention.projection, decode_blocks._of_linear
+
+    def forgetful(layer):
+        return (layer.weight.data, None) if layer is without else _of_linear(layer)
+
+    monkeypatch.setattr(decode_blocks, "_of_linear", forgetful)
+    assert_equal_to_the_textbook(model, ids)
+    without.bias.data[...] = np.linspace(-1, 1, 96)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        assert_equal_to_the_textbook(model, ids)
+
+
+def token(blocks, kv, dtype=np.float32, **options):
+    return run_blocks(blocks, np.ones((1, 1, 96), dtype), kv=kv, **options)[0]
+
+
 @pytest.mark.usefixtures("_only_in_one_go")
-def test_what_is_no_plain_token_goes_op_by_op():
-    block, x = BLOCKS["GPT"]().blocks[0], np.ones((1, 1, 96), np.float32)
-    kv = BLOCKS["GPT"]().new_kv(1).layers[0]
-    for options in ({}, {"kv": kv, "rng": np.random.default_rng(0)}, {"kv": kv, "mask": np.True_}):
-        with pytest.raises(AssertionError, match="op by op"):
-            block(x, **options)
-    block.attention.projection.weight.data = np.ones((96, 95), np.float32)
-    with pytest.raises(AssertionError, match="op by op"):
-        block(x, kv=kv)
+def test_what_is_no_plain_token_goes_block_by_block():
+    model = BLOCKS["GPT"]()
+    kv = model.new_kv(1)
+    token(model.blocks, kv)
+    for options in ({"rng": np.random.default_rng(0)}, {"mask": np.True_}, {"dtype": np.float64}):
+        with pytest.raises(AssertionError, match="block by block"):
+            token(model.blocks, kv, **options)
+    with pytest.raises(AssertionError, match="block by block"):
+        token(model.blocks, None)
+    model.blocks[1].attention.projection.weight.data = np.ones((96, 95), np.float32)
+    with pytest.raises(AssertionError, match="block by block"):
+        token(model.blocks, kv)
+
+
+def of_another_kind(model):
+    model.blocks[1].attention_norm.eps = 1e-3
+
+
+def without_a_bias(model):
+    model.blocks[1].attention.projection.bias = None
+
+
+def with_other_weights(model):
+    model.blocks[1].feed_forward.contract.weight.data = np.ones((384, 96), np.float32)
+
+
+@pytest.mark.parametrize("change", [of_another_kind, without_a_bias, with_other_weights])
+def test_blocks_may_change_from_token_to_token(change):
+    model = with_random_parameters("GPT")
+    kv, textbook = model.new_kv(1), model.new_kv(1)
+    for _ in range(2):
+        with use_backend("numpy"):
+            expected = token(model.blocks, textbook)
+        np.testing.assert_allclose(token(model.blocks, kv), expected, rtol=1e-4, atol=1e-4)
+        change(model)
+
+
+@pytest.mark.usefixtures("_only_in_one_go")
+def test_a_full_memory_takes_no_token_in_one_go():
+    model = BLOCKS["GPT"]()
+    kv = model.new_kv(1)
+    for _ in range(24):
+        token(model.blocks, kv)
+    with pytest.raises(AssertionError, match="block by block"):
+        token(model.blocks, kv)
 
 
 def test_workers_that_warm_up_may_load_before_they_compile():

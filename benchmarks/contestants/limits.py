@@ -37,7 +37,12 @@ class Reading:
         self.y = np.empty(ROWS, np.float32)
 
     def validate(self) -> Evidence:
+        self.multiply()
         return {}
 
+    def multiply(self) -> None:
+        """Go through the matrix once."""
+        np.matmul(self.matrix, self.vector, out=self.y)
+
     def run(self, steps: int) -> list[float]:
-        return timed(lambda: np.matmul(self.matrix, self.vector, out=self.y), steps)
+        return timed(self.multiply, steps)

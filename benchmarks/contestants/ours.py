@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contestant import timed
+from benchmarks.contestants import limits
 from benchmarks.decoding import (
     LONG_PROMPT,
     NEW_TOKENS,
@@ -119,3 +120,13 @@ class NextTokens:
 
     def _continuation(self) -> Iterator[int]:
         return stream(self.model, self.prompt, max_new_tokens=NEW_TOKENS)
+
+
+class Reading(limits.Reading):
+    """The product that measures the memory, in our own kernel."""
+
+    def multiply(self) -> None:
+        # imported here, as whoever trains with the textbook needs no numba
+        from minitransformer.backends.numba.matvec import add_product
+
+        add_product(self.vector[None], self.matrix.T, self.y[None])

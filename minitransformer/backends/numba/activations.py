@@ -62,17 +62,23 @@ def gelu_share(x: Any) -> Any:
     return one / (one + exp(-k * x * (one + cubic * x * x)))
 
 
+@compiled
+def gelu_and_slope(x: Any) -> Any:
+    """Compute GELU by tanh, and its slope."""
+    number = type(x)
+    one, three = number(1), number(3)
+    k, cubic = number(2.0 * _SQRT_2_OVER_PI), number(_TANH_CUBIC)
+    share, bend = gelu_share(x), cubic * x * x
+    return x * share, share + x * share * (one - share) * k * (one + three * bend)
+
+
 @sharded()
 @compiled
 def _gelu_tanh(x: Array, y: Array, slope: Array, shard: int, shards: int) -> None:
     part = part_of(x.size, shard, shards)
     x, y, slope = x[part], y[part], slope[part]
-    one, three = x.dtype.type(1), x.dtype.type(3)
-    k, cubic = x.dtype.type(2.0 * _SQRT_2_OVER_PI), x.dtype.type(_TANH_CUBIC)
     for i in range(x.size):
-        share, bend = gelu_share(x[i]), cubic * x[i] * x[i]
-        y[i] = x[i] * share
-        slope[i] = share + x[i] * share * (one - share) * k * (one + three * bend)
+        y[i], slope[i] = gelu_and_slope(x[i])
 
 
 @sharded()

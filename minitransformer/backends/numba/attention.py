@@ -45,28 +45,49 @@ def attention_forward(
     p: float = 0.0,
 ) -> tuple[Array, FlashAttentionCache]:
     """Flash attention, see :mod:`.flash_forward`; for one query, see :mod:`.decode_attention`."""
-    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     y = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+    return y, attend(q, k, v, y, mask, causal, scale, keep, p)
+
+
+def attend(
+    q: Array,
+    k: Array,
+    v: Array,
+    y: Array,
+    mask: Array | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    keep: Array | None = None,
+    p: float = 0.0,
+) -> FlashAttentionCache:
+    """Attend as :func:`attention_forward`; the result is left in y, whose rows are contiguous."""
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     logsumexp = np.empty(q.shape[:-1], q.dtype)
     cache = FlashAttentionCache(q, k, v, y, logsumexp, mask, causal, scale, keep, p)
-    attend = decode_attention if decode_attention.fits(q, k, v) else flash_forward
-    attend.forward(q, k, v, *_options(cache), y, logsumexp)
-    return y, cache
+    way = decode_attention if decode_attention.fits(q, k, v) else flash_forward
+    way.forward(q, k, v, *_options(cache), y, logsumexp)
+    return cache
 
 
 @kernel("numba", ops.attention_backward, cache=FlashAttentionCache)
 def attention_backward(dy: Array, cache: FlashAttentionCache) -> tuple[Array, Array, Array]:
     """Gradients; see :mod:`.flash_backward`."""
-    q, k, v, y, logsumexp = cache[:5]
-    (B, Hk, S, Dv), H, D = v.shape, q.shape[1], q.shape[3]
+    q, (B, Hk, S, Dv) = cache.q, cache.v.shape
+    H, D = q.shape[1], q.shape[3]
     dq = np.empty(q.shape, q.dtype)
     dk = np.empty((B, H, S, D), q.dtype)
     dv = np.empty((B, H, S, Dv), q.dtype)
-    flash_backward.backward(dy, q, k, v, y, logsumexp, *_options(cache), dq, dk, dv)
+    attend_backward(dy, cache, dq, dk, dv)
     if Hk != H:
         dk = dk.reshape(B, Hk, H // Hk, S, D).sum(axis=2)
         dv = dv.reshape(B, Hk, H // Hk, S, Dv).sum(axis=2)
     return dq, dk, dv
+
+
+def attend_backward(dy: Array, cache: FlashAttentionCache, dq: Array, dk: Array, dv: Array) -> None:
+    """Leave the gradients in arrays whose rows are contiguous; dk and dv for each query head."""
+    q, k, v, y, logsumexp = cache[:5]
+    flash_backward.backward(dy, q, k, v, y, logsumexp, *_options(cache), dq, dk, dv)
 
 
 _NO_MASK = np.ones((1, 1, 1, 1), np.bool_)

@@ -1,214 +1,256 @@
-"""The steps of a block for one token, on all cores.
+"""The steps of a model's blocks for one token, on all cores.
 
 The cores share out the rows of a matrix, which lie one behind the other in memory. Their products
-are partial sums of all the results, and the step that follows begins with adding them up.
+are partial sums of all the results, and the step that follows begins with adding them up: each
+shard adds what it goes on with, even if another one adds the same. That costs less than one more
+step, as cores wait for one another between two of them.
 """
 
 import math
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from minitransformer.backends.numba.activations import gelu_share
 from minitransformer.backends.numba.decode_attention import softmax
 from minitransformer.backends.numba.hints import never_inline
+from minitransformer.backends.numba.launching import pointer
 from minitransformer.backends.numba.layer_norm import mean_and_rstd
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.matvec import add_dots, add_rows
 from minitransformer.backends.numba.rms_norm import rrms_of
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 
-Norm = tuple[Array, Array, float]
-"""gamma, beta and eps; without a beta it is an RMS norm."""
-Affine = tuple[Array, Array]
-"""Matrix and bias."""
-Rotary = tuple[Array, Array, bool]
-"""Cosines and sines of one position, and whether neighbours are a pair."""
+STEPS = 6
+"""Of a block."""
+SHARDS = 8
+"""Parts into which the rows of a matrix are cut: few, as each leaves a sum of its own."""
+
+PAIRS = {
+    **dict.fromkeys(("attention_norm", "feed_forward_norm"), ("gamma", "beta")),
+    **dict.fromkeys(
+        ("query_key_value", "projection", "expand", "gate", "contract"), ("weight", "bias")
+    ),
+}
+BLOCK = np.dtype(
+    [(f"{part}_{array}", np.int64) for part, pair in PAIRS.items() for array in pair]
+    + [(array, np.int64) for array in ("cos", "sin", "keys", "values")]
+)
+"""Addresses of a block's arrays and of its memory; 0 for one that it does not have."""
 
 
-@sharded(steps=9)
+class Shape(NamedTuple):
+    """What all blocks have in common."""
+
+    width: int  # C
+    heads: int  # H
+    key_heads: int  # Hk
+    head_width: int  # D
+    hidden: int  # F
+    capacity: int  # S, positions that the memory has room for
+    attention_eps: float
+    feed_forward_eps: float
+    is_gated: bool
+    is_interleaved: bool
+
+    def arrays(self) -> list[tuple[int, ...]]:
+        """Shapes of a block's arrays, in the order of :data:`BLOCK`."""
+        C, A, F, fused = self.width, self.heads * self.head_width, self.hidden, self.fused()
+        norms = [(C,)] * 4
+        attention = [(C, fused), (fused,), (A, C), (C,)]
+        feed_forward = [(C, F), (F,), (C, F), (F,), (F, C), (C,)]
+        angles = [(self.capacity, self.head_width // 2)] * 2
+        memory = [(1, self.key_heads, self.capacity, self.head_width)] * 2
+        return [*norms, *attention, *feed_forward, *angles, *memory]
+
+    def fused(self) -> int:
+        """Width of queries, keys and values side by side."""
+        return (self.heads + 2 * self.key_heads) * self.head_width
+
+    def room(self) -> int:
+        """How many numbers the steps leave to one another."""
+        largest = max(self.fused(), self.hidden, self.width)
+        return self.heads * self.head_width + self.width + 3 * SHARDS * largest
+
+
+@sharded(steps=lambda scratch, blocks, *_: STEPS * len(blocks), shards=SHARDS)
 @compiled
-def block_step(
-    keys: Array,
-    values: Array,
+def run_steps(
+    scratch: Array,
+    blocks: Array,
+    shape: Shape,
     length: int,
     x: Array,
-    attention_norm: Norm,
-    query_key_value: Affine,
-    rotary: Rotary,
-    projection: Affine,
-    feed_forward_norm: Norm,
-    expand: Affine,
-    gate: Affine,
-    contract: Affine,
-    is_gated: bool,
-    scratch: Array,
     y: Array,
     shard: int,
     shards: int,
 ) -> None:
-    """Do one of the steps for one shard.
+    """Do one of the steps of one of the blocks for one shard.
 
     Parameters
     ----------
-    keys, values : (1, Hk, S, D)
-        Hold the positions before this one, which is added.
-    length
-        Number of those positions.
-    x, y : (1, 1, C)
     scratch
         For what one step leaves to the next.
+    blocks
+        Where their arrays are, a :data:`BLOCK` for each.
+    length
+        Number of positions that the memory holds; the token's is added.
+    x, y : (C,)
     """
     step, shard = divmod(shard, shards)
-    x, y, keys, values = x[0, 0], y[0, 0], keys[0], values[0]
-    C, D, F = len(x), len(projection[0]), len(contract[0])
-    queries, merged = scratch[:D], scratch[D : 2 * D]
-    middle, hidden = scratch[2 * D : 2 * D + C], scratch[2 * D + C : 2 * D + C + F]
-    partial = scratch[2 * D + C + F :]
-    sums = partial.reshape(2, shards, partial.size // (2 * shards))
-    wide, inner, deep = (
-        part_of(C, shard, shards),
-        part_of(D, shard, shards),
-        part_of(F, shard, shards),
-    )
+    n, step = divmod(step, STEPS)
+    at, x = blocks[n], x if n == 0 else y
+    C, F, A = shape.width, shape.hidden, shape.heads * shape.head_width
+    fused = A + 2 * shape.key_heads * shape.head_width
+    merged, middle, partial = scratch[:A], scratch[A : A + C], scratch[A + C :]
+    sums = partial.reshape(3, shards, partial.size // (3 * shards))
+    wide, deep = part_of(C, shard, shards), part_of(F, shard, shards)
     if step == 0:
-        _multiply(_normed(x, attention_norm, wide), query_key_value, wide, sums[0, shard])
+        gamma, beta = _vector(at.attention_norm_gamma, C, x), _vector(at.attention_norm_beta, C, x)
+        normed = _normed(x, gamma, beta, shape.attention_eps, wide)
+        _multiply(normed, _matrix(at.query_key_value_weight, C, fused, x), wide, sums[0, shard])
     elif step == 1:
-        _split(sums[0], query_key_value[1], rotary, queries, keys, values, length, shard, shards)
+        bias = _vector(at.query_key_value_bias, fused, x)
+        heads = part_of(shape.key_heads, shard, shards)
+        for g in range(heads.start, heads.stop):
+            _attend(sums[0], bias, at, shape, length, g, merged)
     elif step == 2:
-        _attend(queries, keys, values, length + 1, merged, shard, shards)
+        part = part_of(A, shard, shards)
+        _multiply(merged[part], _matrix(at.projection_weight, A, C, x), part, sums[1, shard])
     elif step == 3:
-        _multiply(merged[inner], projection, inner, sums[0, shard])
+        residual = _total(sums[1], _vector(at.projection_bias, C, x), 0, C)
+        for c in range(C):
+            residual[c] += x[c]
+        for c in range(wide.start, wide.stop):
+            middle[c] = residual[c]
+        gamma, beta = (
+            _vector(at.feed_forward_norm_gamma, C, x),
+            _vector(at.feed_forward_norm_beta, C, x),
+        )
+        normed = _normed(residual, gamma, beta, shape.feed_forward_eps, wide)
+        _multiply(normed, _matrix(at.expand_weight, C, F, x), wide, sums[0, shard])
+        if shape.is_gated:
+            _multiply(normed, _matrix(at.gate_weight, C, F, x), wide, sums[2, shard])
     elif step == 4:
-        _add_up(sums[0], projection[1], x, wide, middle)
-    elif step == 5:
-        normed = _normed(middle, feed_forward_norm, wide)
-        _multiply(normed, expand, wide, sums[0, shard])
-        if is_gated:
-            _multiply(normed, gate, wide, sums[1, shard])
-    elif step == 6:
-        _add_up(sums[0], expand[1], expand[1][:0], deep, hidden)
-        if is_gated:
-            opening = np.empty_like(hidden)
-            _add_up(sums[1], gate[1], gate[1][:0], deep, opening)
-            _swiglu(hidden[deep], opening[deep])
+        hidden = _total(sums[0], _vector(at.expand_bias, F, x), deep.start, deep.stop)
+        if shape.is_gated:
+            gate = _total(sums[2], _vector(at.gate_bias, F, x), deep.start, deep.stop)
+            _swiglu(hidden, gate)
         else:
-            _gelu(hidden[deep])
-    elif step == 7:
-        _multiply(hidden[deep], contract, deep, sums[0, shard])
+            _gelu(hidden)
+        _multiply(hidden, _matrix(at.contract_weight, F, C, x), deep, sums[1, shard])
     else:
-        _add_up(sums[0], contract[1], middle, wide, y)
+        update = _total(sums[1], _vector(at.contract_bias, C, x), wide.start, wide.stop)
+        for c in range(update.size):
+            y[wide.start + c] = middle[wide.start + c] + update[c]
 
 
 @compiled
-def _normed(x: Array, norm: Norm, part: slice) -> Array:
-    """Part of the normalised x; every shard finds out the mean of all."""
+def _matrix(address: int, rows: int, columns: int, like: Array) -> Any:
+    return numba.carray(pointer(address), (rows, columns), like.dtype)
+
+
+@compiled
+def _vector(address: int, size: int, like: Array) -> Any:
+    """Nothing, where there is none."""
+    return numba.carray(pointer(address), (size if address else 0,), like.dtype)
+
+
+@compiled
+def _normed(x: Array, gamma: Array, beta: Array, eps: float, part: slice) -> Array:
+    """Part of the normalised x, by layer norm if there is a beta, else by RMS norm."""
     never_inline()
-    gamma, beta, eps = norm
     mean, scale = mean_and_rstd(x, eps) if beta.size else (x.dtype.type(0), rrms_of(x, eps))
     y = np.empty(part.stop - part.start, x.dtype)
     for i in range(y.size):
-        n = part.start + i
-        y[i] = (x[n] - mean) * scale * gamma[n]
+        c = part.start + i
+        y[i] = (x[c] - mean) * scale * gamma[c]
         if beta.size:
-            y[i] += beta[n]
+            y[i] += beta[c]
     return y
 
 
 @compiled
-def _multiply(x: Array, affine: Affine, rows: slice, y: Array) -> None:
+def _multiply(x: Array, w: Array, rows: slice, y: Array) -> None:
     """``y = x w[rows]``."""
     never_inline()
-    w = affine[0][rows]
     total = y[: w.shape[1]].reshape(1, w.shape[1])
     for n in range(total.size):
         total[0, n] = 0
-    add_rows(x.reshape(1, x.size), w, 0, x.size, total)
+    add_rows(x.reshape(1, x.size), w[rows], 0, x.size, total)
 
 
 @compiled
-def _add_up(sums: Array, bias: Array, residual: Array, part: slice, y: Array) -> None:
-    """Sum over the shards in their order, and add what is not empty of the others."""
+def _total(sums: Array, bias: Array, first: int, last: int) -> Array:
+    """Sum over the shards in their order, and the bias if there is one."""
     never_inline()
-    for n in range(part.start, part.stop):
-        y[n] = sums[0, n]
-    for shard in range(1, len(sums)):
-        for n in range(part.start, part.stop):
-            y[n] += sums[shard, n]
-    for term in (bias, residual):
-        for n in range(part.start, min(part.stop, term.size)):
-            y[n] += term[n]
-
-
-@compiled
-def _split(
-    sums: Array,
-    bias: Array,
-    rotary: Rotary,
-    queries: Array,
-    keys: Array,
-    values: Array,
-    length: int,
-    shard: int,
-    shards: int,
-) -> None:
-    """Put queries, keys and values of the token where they belong, head by head."""
-    never_inline()
-    Hk, _, D = keys.shape
-    H = queries.size // D
-    fused = np.empty((H + 2 * Hk) * D, queries.dtype)
-    heads = part_of(H + 2 * Hk, shard, shards)
-    for h in range(heads.start, heads.stop):
-        part = slice(h * D, h * D + D)
-        _add_up(sums, bias, bias[:0], part, fused)
-        head = fused[part]
-        if h < H:
-            _turn(head, rotary, queries.dtype.type(1 / math.sqrt(D)), queries[part])
-        elif h < H + Hk:
-            _turn(head, rotary, queries.dtype.type(1), keys[h - H, length])
-        else:
-            for d in range(D):
-                values[h - H - Hk, length, d] = head[d]
-
-
-@compiled
-def _turn(x: Array, rotary: Rotary, scale: float, y: Array) -> None:
-    """Turn the pairs of a head, if they are to be turned, and scale all."""
-    never_inline()
-    cos, sin, interleaved = rotary
-    for d in range(x.size):
-        y[d] = scale * x[d]
-    for i in range(cos.size):
-        a, b = (2 * i, 2 * i + 1) if interleaved else (i, cos.size + i)
-        first, second = y[a], y[b]
-        y[a] = first * cos[i] - second * sin[i]
-        y[b] = second * cos[i] + first * sin[i]
+    y = np.empty(last - first, sums.dtype)
+    for n in range(y.size):
+        y[n] = bias[first + n] if bias.size else sums.dtype.type(0)
+    for s in range(0, len(sums), 4):
+        for n in range(first, last):
+            y[n - first] += (sums[s, n] + sums[s + 1, n]) + (sums[s + 2, n] + sums[s + 3, n])
+    return y
 
 
 @compiled
 def _attend(
-    queries: Array,
-    keys: Array,
-    values: Array,
+    sums: Array,
+    bias: Array,
+    at: Any,
+    shape: Shape,
     length: int,
-    y: Array,
-    shard: int,
-    shards: int,
+    g: int,
+    merged: Array,
 ) -> None:
-    """As in :mod:`.decode_attention`: queries of a key head are the rows of two products."""
-    Hk, _, D = keys.shape
-    G = queries.size // (Hk * D)
-    q, heads = queries.reshape(Hk, G, D), y.reshape(Hk, G, D)
+    """Add the token to the memory of a key head, and let the head's queries look at it.
+
+    As in :mod:`.decode_attention`, the queries are the rows of two products.
+    """
     never_inline()
-    pairs = part_of(Hk, shard, shards)
-    for g in range(pairs.start, pairs.stop):
-        probs = np.zeros((G, length), y.dtype)
-        add_dots(q[g], keys[g], 0, length, probs)
-        for i in range(G):
-            softmax(probs[i])
-        for i in range(G):
-            for d in range(D):
-                heads[g, i, d] = 0
-        add_rows(probs, values[g], 0, length, heads[g])
+    H, Hk, S, D = shape.heads, shape.key_heads, shape.capacity, shape.head_width
+    G, half = H // Hk, D // 2 if at.cos else 0
+    cos, sin = _matrix(at.cos, S, half, sums), _matrix(at.sin, S, half, sums)
+    keys, values = _matrix(at.keys, Hk * S, D, sums), _matrix(at.values, Hk * S, D, sums)
+    keys, values = keys[g * S : (g + 1) * S], values[g * S : (g + 1) * S]
+    heads = merged[g * G * D : (g + 1) * G * D].reshape(G, D)
+    queries, probs = np.empty((G, D), sums.dtype), np.empty((G, length + 1), sums.dtype)
+    for i in range(G):
+        _head(sums, bias, g * G + i, queries[i])
+        _turn(queries[i], cos, sin, length, shape.is_interleaved)
+        for d in range(D):
+            queries[i, d] *= sums.dtype.type(1 / math.sqrt(D))
+            heads[i, d] = 0
+        for s in range(length + 1):
+            probs[i, s] = 0
+    _head(sums, bias, H + g, keys[length])
+    _turn(keys[length], cos, sin, length, shape.is_interleaved)
+    _head(sums, bias, H + Hk + g, values[length])
+    add_dots(queries, keys, 0, length + 1, probs)
+    for i in range(G):
+        softmax(probs[i])
+    add_rows(probs, values, 0, length + 1, heads)
+
+
+@compiled
+def _head(sums: Array, bias: Array, h: int, y: Array) -> None:
+    """One of the heads of queries, keys and values."""
+    x = _total(sums, bias, h * y.size, (h + 1) * y.size)
+    for d in range(y.size):
+        y[d] = x[d]
+
+
+@compiled
+def _turn(x: Array, cos: Array, sin: Array, position: int, is_interleaved: bool) -> None:
+    """Turn the pairs of a head, if there are angles."""
+    never_inline()
+    half = cos.shape[1]
+    for i in range(half):
+        a, b = (2 * i, 2 * i + 1) if is_interleaved else (i, half + i)
+        first, second = x[a], x[b]
+        x[a] = first * cos[position, i] - second * sin[position, i]
+        x[b] = second * cos[position, i] + first * sin[position, i]
 
 
 @compiled

@@ -17,13 +17,13 @@ Dao et al. (2022), FlashAttention, arXiv:2205.14135.
 import numpy as np
 
 from minitransformer.backends.numba.flash_forward import BLOCK, LOW, clear, weight
-from minitransformer.backends.numba.hints import strided
+from minitransformer.backends.numba.hints import contiguous, strided
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES
 
 
-@sharded(any_strides=8, any_split=True)
+@sharded(any_strides=8, any_split=True, results=3)
 @compiled
 def backward(
     dy: Array,
@@ -47,7 +47,8 @@ def backward(
 ) -> None:
     """Differentiate some of the heads, block of keys by block of keys.
 
-    ``dk`` and ``dv`` are (B, H, S, D): a query head's share in the gradient of its key head.
+    ``dk`` and ``dv`` are (B, H, S, D): a query head's share in the gradient of its key head. Rows
+    of these and of ``dq`` are contiguous.
     """
     (B, H, T, D), (Hk, S, Dv) = q.shape, v.shape[1:]
     columns = ROW_BYTES // q.itemsize
@@ -101,8 +102,9 @@ def backward(
 def copy_scaled(x: Array, scale: float, to: Array) -> None:
     """Copy the columns that ``to`` has, times a factor."""
     for i in range(x.shape[0]):
-        for j in range(to.shape[1]):
-            to[i, j] = scale * x[i, j]
+        row = contiguous(to[i])
+        for j in range(row.size):
+            row[j] = scale * x[i, j]
 
 
 @reassociated

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from minitransformer.backends.numba.hints import strided
+from minitransformer.backends.numba.hints import contiguous, strided
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.packing import multiply_block, packed, parts
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
@@ -34,7 +34,7 @@ LOW = -80
 CPU falls out of step, and next to the top's weight of 1 they are nothing."""
 
 
-@sharded(any_strides=5, any_split=True)
+@sharded(any_strides=5, any_split=True, results=2)
 @compiled
 def forward(
     q: Array,
@@ -64,6 +64,7 @@ def forward(
     kept
         Factor of the probabilities that are kept.
     y : (B, H, T, Dv)
+        Its rows are contiguous.
     logsumexp : (B, H, T)
     """
     (B, H, T, D), (Hk, S, Dv) = q.shape, v.shape[1:]
@@ -95,8 +96,9 @@ def forward(
                 multiply_block(sums, strided(scores), rows, values, S, s, width)
             for i in range(rows):
                 share = 1 / total[i] if total[i] != 0 else total[i]
+                row = contiguous(y[b, h, t + i])
                 for d in range(Dv):
-                    y[b, h, t + i, d] = sums[i, d] * share
+                    row[d] = sums[i, d] * share
                 logsumexp[b, h, t + i] = top[i] + math.log(total[i])
 
 

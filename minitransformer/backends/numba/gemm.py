@@ -11,8 +11,8 @@ Three ideas, from the inside out:
 
 Cores share out the rows of c, or its columns if those make more tiles. The matrix that is shared
 out with them is packed block by block, by the core that needs it, which finds it in its cache then;
-the other, which all cores need, is packed as a whole beforehand. Every element of c is summed by
-one core in the order of k. So any way to share out gives the same bits.
+the other, which all cores need, is packed as a whole in a first step. Every element of c is summed
+by one core in the order of k. So any way to share out gives the same bits.
 
 References
 ----------
@@ -21,8 +21,9 @@ Goto, van de Geijn (2008), Anatomy of High-Performance Matrix Multiplication.
 
 import numpy as np
 
-from minitransformer.backends.numba.hints import strided
-from minitransformer.backends.numba.packing import pack, pack_all, parts
+from minitransformer.backends.numba.endings import NOTHING, finish
+from minitransformer.backends.numba.hints import contiguous, strided
+from minitransformer.backends.numba.packing import pack, pack_part, parts
 from minitransformer.backends.numba.simd import multiply_add_tile
 from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
@@ -32,7 +33,16 @@ ROW_BLOCK = 32 * ROWS
 PANEL_BLOCK = 16
 
 
-def multiply(a: Array, b: Array, c: Array, bias: Array | None = None, add: bool = False) -> None:
+def multiply(
+    a: Array,
+    b: Array,
+    c: Array,
+    bias: Array | None = None,
+    add: bool = False,
+    ending: int = NOTHING,
+    other: Array | None = None,
+    sums: Array | None = None,
+) -> None:
     """Compute ``c = a b + bias``, or ``c += a b``.
 
     Parameters
@@ -46,46 +56,80 @@ def multiply(a: Array, b: Array, c: Array, bias: Array | None = None, add: bool 
         Added to every row.
     add
         Add to what c holds, and no bias.
+    ending
+        What is done with the result at once, see :mod:`.endings`.
+    other : (M, N), optional
+        The matrix that the ending needs, C-contiguous.
+    sums : (N,), optional
+        The sum of b's rows, which have to be contiguous, is added to it.
     """
     (M, N), K, columns = c.shape, len(b), ROW_BYTES // b.itemsize
     by_rows = M * columns > N * ROWS
     a_is_packed = not by_rows and a.strides[1] != a.itemsize
-    if by_rows:
-        b = pack_all(b, columns)
-    elif a_is_packed:
-        a = pack_all(a.T, ROWS).T
+    height, width = (N, columns) if by_rows else (M * a_is_packed, ROWS)
+    panels = np.empty((-(-height // width) * K, width), c.dtype)
     start = np.zeros((ROWS, N + columns), c.dtype)
     if bias is not None:
         start[:, :N] = bias
-    _multiply(a, b, start, c, K, by_rows, a_is_packed, add)
+    other, sums = c if other is None else other, start[0, :0] if sums is None else sums
+    _multiply(a, b, panels, start, c, other, sums, K, by_rows, a_is_packed, add, ending)
 
 
-@sharded(any_strides=2, any_split=True)
+@sharded(any_strides=2, any_split=True, steps=lambda *args: 2)
 @compiled
 def _multiply(
     a: Array,
     b: Array,
+    panels: Array,
     start: Array,
     c: Array,
+    other: Array,
+    sums: Array,
     K: int,
     by_rows: bool,
     a_is_packed: bool,
     add: bool,
+    ending: int,
     shard: int,
     shards: int,
 ) -> None:
-    """Compute a part of the rows, with b packed, or a part of the columns."""
+    """Pack what all cores need; then compute a part of the rows, or a part of the columns."""
+    step, shard = divmod(shard, shards)
+    if step == 0:
+        if by_rows or a_is_packed:
+            pack_part(b if by_rows else a.T, panels, shard, shards)
+        if sums.size:
+            _add_rows(b, sums, part_of(sums.size, shard, shards))
+        return
+    if by_rows:
+        b = strided(panels)
+    elif a_is_packed:
+        a = strided(panels.T)
     M, N = c.shape
-    count = parts(N, ROW_BYTES // c.itemsize)
-    rows, panels, step = slice(0, M), slice(0, count), max(count, 1)
+    columns = ROW_BYTES // c.itemsize
+    count = parts(N, columns)
+    rows, part, size = slice(0, M), slice(0, count), max(count, 1)
     if by_rows:
         tiles = part_of(parts(M, ROWS), shard, shards)
         rows = slice(tiles.start * ROWS, min(tiles.stop * ROWS, M))
     else:
-        panels, step = part_of(count, shard, shards), PANEL_BLOCK
-    for first in range(panels.start, panels.stop, step):
-        block = slice(first, min(first + step, panels.stop))
+        part, size = part_of(count, shard, shards), PANEL_BLOCK
+    for first in range(part.start, part.stop, size):
+        block = slice(first, min(first + size, part.stop))
         multiply_part(a, b, start, c, K, a_is_packed, by_rows, add, rows, block)
+        finish(c, other, ending, rows, slice(first * columns, min(block.stop * columns, N)))
+
+
+@compiled
+def _add_rows(b: Array, sums: Array, part: slice) -> None:
+    """Add some columns of all rows to their sums; other cores write close by, so only once."""
+    total = np.zeros(part.stop - part.start, sums.dtype)
+    for k in range(len(b)):
+        row = contiguous(b[k, part])
+        for n in range(total.size):
+            total[n] += row[n]
+    for n in range(total.size):
+        sums[part.start + n] += total[n]
 
 
 @sharded(any_strides=2, any_split=True)

@@ -61,6 +61,16 @@ def call(context: Any, work: Any, args: Any, shard: Any, shards: Any) -> Any:
 
 
 @intrinsic
+def pointer(context: Any, address: Any) -> Any:
+    """See a number as an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.intp), generate
+
+
+@intrinsic
 def run(
     context: Any,
     loop: Any,

@@ -69,7 +69,7 @@ def layer_norm_forward(
     return y, LayerNormCache(x, mean, rstd, gamma)
 
 
-@sharded()
+@sharded(steps=lambda *args: 2)
 @reassociated
 def _layer_norm_gradient(
     dy: Array,
@@ -77,15 +77,30 @@ def _layer_norm_gradient(
     mean: Array,
     rstd: Array,
     gamma: Array,
+    residual: Array,
+    has_residual: bool,
     dx: Array,
-    dgammas: Array,
-    dbetas: Array,
+    sums: Array,
+    dgamma: Array,
+    dbeta: Array,
     shard: int,
     shards: int,
 ) -> None:
+    """Each shard sums its own rows, and then adds up some columns of what all have summed."""
+    step, shard = divmod(shard, shards)
+    if step == 1:
+        part = part_of(dgamma.size, shard, shards)
+        for n in range(shards):
+            for c in range(part.start, part.stop):
+                dgamma[c] += sums[0, n, c]
+                dbeta[c] += sums[1, n, c]
+        return
     part = part_of(x.shape[0], shard, shards)
-    dy, x, mean, rstd, dx = dy[part], x[part], mean[part], rstd[part], dx[part]
-    dgamma, dbeta = dgammas[shard], dbetas[shard]
+    dy, x, mean, rstd = dy[part], x[part], mean[part], rstd[part]
+    residual, dx = residual[part], dx[part]
+    dgamma, dbeta = sums[0, shard], sums[1, shard]
+    dgamma[:] = dgamma.dtype.type(0)
+    dbeta[:] = dgamma.dtype.type(0)
     zero, count = x.dtype.type(0), x.dtype.type(x.shape[1])
     for n in range(x.shape[0]):
         centre, scale = mean[n], rstd[n]
@@ -103,14 +118,28 @@ def _layer_norm_gradient(
         for c in range(x.shape[1]):
             xhat = (x[n, c] - centre) * scale
             dx[n, c] = scale * (dx[n, c] - along_one - xhat * along_xhat)
+        if has_residual:
+            for c in range(x.shape[1]):
+                dx[n, c] += residual[n, c]
 
 
 @kernel("numba", ops.layer_norm_backward, cache=LayerNormCache)
 def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Array, Array]:
     """Each shard sums its own rows; the shards' sums are added in their order."""
-    x, mean, rstd, gamma = cache
+    x, gamma = cache.x, cache.gamma
     require_gradient("layer_norm", dy, x.shape, x.dtype)
-    dx = np.empty(x.shape, x.dtype)
-    dgammas, dbetas = np.zeros((2, SHARDS, x.shape[-1]), x.dtype)
-    _layer_norm_gradient(rows(dy), rows(x), mean, rstd, gamma, rows(dx), dgammas, dbetas)
-    return dx, dgammas.sum(axis=0), dbetas.sum(axis=0)
+    dgamma, dbeta = np.zeros((2, gamma.size), x.dtype)
+    return input_gradient(dy, cache, dgamma, dbeta), dgamma, dbeta
+
+
+def input_gradient(
+    dy: Array, cache: LayerNormCache, dgamma: Array, dbeta: Array, residual: Array | None = None
+) -> Array:
+    """Gradient of x, plus that of a residual path; those of gamma and beta are added to arrays."""
+    x, mean, rstd, gamma = cache
+    x2, dy2, dx = rows(x), rows(dy), np.empty(x.shape, x.dtype)
+    residual2 = dy2 if residual is None else rows(residual)
+    sums = np.empty((2, SHARDS, gamma.size), x.dtype)
+    given = dy2, x2, mean, rstd, gamma, residual2, residual is not None
+    _layer_norm_gradient(*given, rows(dx), sums, dgamma, dbeta)
+    return dx

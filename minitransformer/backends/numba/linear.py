@@ -6,9 +6,11 @@ import numpy as np
 
 from minitransformer import ops
 from minitransformer.backend import kernel
+from minitransformer.backends.numba.arrays import rows
+from minitransformer.backends.numba.endings import NOTHING
 from minitransformer.backends.numba.gemm import multiply
 from minitransformer.backends.numba.matvec import FEW, add_product
-from minitransformer.backends.numba.threads import SHARDS, Array, compiled, part_of, sharded
+from minitransformer.backends.numba.threads import Array
 from minitransformer.ops.linear import LinearCache
 
 
@@ -17,47 +19,53 @@ def linear_forward(
     x: Array, w: Array, b: Array | None = None, transposed: bool = False
 ) -> tuple[Array, LinearCache]:
     """Multiply all rows at once; every row of sums starts from b. Few rows need no packing."""
-    rows = _rows(x)
-    weights = w.T if transposed else w
-    y = np.empty((len(rows), weights.shape[1]), x.dtype)
-    if len(rows) <= FEW:
-        y[:] = 0 if b is None else b
-        add_product(rows, weights, y)
-    else:
-        multiply(rows, weights, y, b)
-    return y.reshape(*x.shape[:-1], y.shape[1]), LinearCache(x, w, b is not None, transposed)
+    cache, weights = LinearCache(x, w, b is not None, transposed), w.T if transposed else w
+    if math.prod(x.shape[:-1]) > FEW:
+        return affine(x, weights, b), cache
+    y = np.empty((*x.shape[:-1], weights.shape[1]), x.dtype)
+    y[:] = 0 if b is None else b
+    add_product(_rows(x), weights, _rows(y))
+    return y, cache
 
 
 @kernel("numba", ops.linear_backward)
 def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, Array, Array | None]:
     """Multiply by the transposes, which are packed as they lie."""
-    x, w, has_bias, transposed = cache
-    rows, drows = _rows(x), _rows(dy)
+    db = np.zeros(dy.shape[-1], dy.dtype) if cache.has_bias else None
+    dw = np.zeros(cache.w.shape, dy.dtype)
+    return add_gradients(dy, cache, dw, db), dw, db
+
+
+def affine(
+    x: Array, w: Array, b: Array | None, ending: int = NOTHING, other: Array | None = None
+) -> Array:
+    """Compute ``x w + b``, and what :func:`.multiply` does with it in the end."""
+    y = np.empty((*x.shape[:-1], w.shape[1]), x.dtype)
+    end = ending, None if other is None else rows(other)
+    multiply(_rows(x), w, _rows(y), b, False, *end)
+    return y
+
+
+def add_gradients(
+    dy: Array,
+    cache: LinearCache,
+    dw: Array,
+    db: Array | None,
+    ending: int = NOTHING,
+    other: Array | None = None,
+) -> Array:
+    """Add the gradients of w and b to arrays; returns dx, as an ending of its product leaves it."""
+    x, w, _, transposed = cache
+    x_rows, dy_rows = _rows(x), rows(dy)
     # y += b
-    db = column_sums(drows) if has_bias else None
-    # y = rows @ (w.T if transposed else w)
-    dw = np.empty(w.shape, w.dtype)
-    multiply(*((drows.T, rows) if transposed else (rows.T, drows)), dw)
-    dx = np.empty(rows.shape, x.dtype)
-    multiply(drows, w if transposed else w.T, dx)
-    return dx.reshape(x.shape), dw, db
-
-
-def column_sums(x: Array) -> Array:
-    """Sum the rows of a matrix, in the same order on any number of cores."""
-    parts = np.zeros((SHARDS, x.shape[1]), x.dtype)
-    _sum_rows(x, parts)
-    total: Array = parts.sum(axis=0)
-    return total
-
-
-@sharded(any_strides=1)
-@compiled
-def _sum_rows(x: Array, parts: Array, shard: int, shards: int) -> None:
-    part = part_of(len(x), shard, shards)
-    for i in range(part.start, part.stop):
-        for j in range(x.shape[1]):
-            parts[shard, j] += x[i, j]
+    # y = x_rows @ (w.T if transposed else w)
+    if not transposed:
+        multiply(x_rows.T, dy_rows, dw, add=True, sums=db)
+    else:
+        multiply(dy_rows.T, x_rows, dw, add=True)
+        if db is not None:
+            multiply(np.ones((1, len(dy_rows)), dy.dtype), dy_rows, db.reshape(1, -1), add=True)
+    return affine(dy_rows, w if transposed else w.T, None, ending, other).reshape(x.shape)
 
 
 def _rows(x: Array) -> Array:

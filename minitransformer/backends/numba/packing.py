@@ -9,24 +9,16 @@ from minitransformer.backends.numba.simd import (
     copy_transposed,
     multiply_add_tile,
 )
-from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
+from minitransformer.backends.numba.threads import Array, compiled, part_of
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS, VECTOR_BYTES
 
 ABREAST = 8
 """Panels that are filled side by side, so that whole lines of the cache are read."""
 
 
-def pack_all(b: Array, columns: int) -> Array:
-    """Pack a matrix (K, N) on all cores; returns its panels, one under the other."""
-    K, N = b.shape
-    panels = np.empty((-(-N // columns) * K, columns), b.dtype)
-    _pack(b, panels)
-    return panels
-
-
-@sharded(any_strides=1, any_split=True)
 @compiled
-def _pack(b: Array, panels: Array, shard: int, shards: int) -> None:
+def pack_part(b: Array, panels: Array, shard: int, shards: int) -> None:
+    """Copy some of all the panels of b (K, N), which lie one under the other."""
     K, columns = len(b), panels.shape[1]
     part = part_of(parts(b.shape[1], columns), shard, shards)
     pack(b[:, part.start * columns :], panels[part.start * K :], part.stop - part.start)

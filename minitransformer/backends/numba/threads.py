@@ -48,6 +48,8 @@ SMALL = 16_384
 """Elements below which waking the other cores costs more than they save."""
 
 _COMMON: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+_UNSEEN_BY_PYTHON = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of what only compiled code calls: the way there from Python takes long to compile."""
 
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
@@ -73,7 +75,11 @@ def part_of(size: int, shard: int, shards: int) -> slice:
 
 
 def sharded(
-    any_strides: int = 0, any_split: bool = False, steps: int = 1
+    any_strides: int = 0,
+    any_split: bool = False,
+    steps: Callable[..., int] = lambda *args: 1,
+    results: int = 0,
+    shards: int = SHARDS,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let Python call a compiled function for all its shards.
 
@@ -92,31 +98,44 @@ def sharded(
     any_split
         The results do not depend on the number of shards, so that it may follow that of cores.
     steps
-        What has several steps is called for the shards of the first one, and when all are done for
-        those of the second, whose numbers follow on: ``divmod(shard, shards)`` is a step and its
-        shard.
+        Their number, given the arguments. What has several steps is called for the shards of the
+        first one, and when all are done for those of the second, whose numbers follow on:
+        ``divmod(shard, shards)`` is a step and its shard.
+    results
+        The number of last arguments that are written and may have any strides.
+    shards
+        Parts into which the work is cut, unless any split will do.
 
     Raises
     ------
+    TypeError
+        If an array that has to be C-contiguous is not.
     MemoryError
         If a shard fails; nothing else can go wrong in one.
     """
 
     def decorate(kernel: Any) -> Callable[..., None]:
-        addresses: dict[Any, int] = {}
+        compiled_for: dict[Any, tuple[Callable[..., None], int]] = {}
+        kernel.targetoptions.update(_UNSEEN_BY_PYTHON)
 
         @functools.wraps(kernel.py_func)
         def in_turn(*args: Any) -> None:
             dtype = args[0].dtype
+            for arg in args[any_strides : len(args) - results]:
+                if type(arg) is np.ndarray and not arg.flags.c_contiguous:
+                    raise TypeError(
+                        f"{kernel.__name__}: strides {arg.strides} of {arg.shape}, expected C order"
+                    )
             with _pool:
-                if dtype not in addresses:
-                    addresses[dtype] = _compile(kernel, _types(args, any_strides))
+                if dtype not in compiled_for:
+                    compiled_for[dtype] = _compile(kernel, _types(args, any_strides, results))
+                enter, work = compiled_for[dtype]
                 threads = numba.get_num_threads()
                 is_alone = threads == 1 or (args[0].size < SMALL and not any_split)
                 any_number = 1 if is_alone else threads * SHARDS_PER_THREAD
-                shards = any_number if any_split else SHARDS
+                parts = any_number if any_split else shards
                 state = np.zeros(3, np.int64)
-                _enter(_loop(is_alone), addresses[dtype], steps, shards, threads, state, args)
+                enter(_loop(is_alone), work, steps(*args), parts, threads, state, args)
             if state[FAILED]:
                 raise MemoryError(f"{kernel.__name__}: no memory is left for its buffers")
 
@@ -125,26 +144,30 @@ def sharded(
     return decorate
 
 
-def _types(args: tuple[Any, ...], any_strides: int) -> tuple[Any, ...]:
-    """Types of the arguments, the first ones read-only, of any layout, and not taken as aligned.
+def _types(args: tuple[Any, ...], any_strides: int, results: int) -> tuple[Any, ...]:
+    """Types of the arguments: the first ones read-only, these and the last ones of any layout."""
+    kinds = [numba.typeof(arg) for arg in args]
+    for n in range(any_strides):
+        kinds[n] = _of_any_layout(kinds[n], readonly=True)
+    for n in range(len(kinds) - results, len(kinds)):
+        kinds[n] = _of_any_layout(kinds[n], readonly=False)
+    return tuple(kinds)
 
-    No argument is exactly of that type; Numba trips over an exact match among converted ones.
+
+def _of_any_layout(kind: Any, readonly: bool) -> Any:
+    return types.Array(kind.dtype, kind.ndim, "A", readonly=readonly, aligned=False)
+
+
+def _compile(kernel: Any, parameters: tuple[Any, ...]) -> tuple[Callable[..., None], int]:
+    """Compile the way from Python to a kernel, and a shard's work; returns the latter's address.
+
+    To look for the version that fits the arguments would take Numba longer than all else.
     """
-    exact = [numba.typeof(arg) for arg in args]
-    general = [
-        types.Array(kind.dtype, kind.ndim, "A", readonly=True, aligned=False)
-        for kind in exact[:any_strides]
-    ]
-    return (*general, *exact[any_strides:])
-
-
-def _compile(kernel: Any, parameters: tuple[Any, ...]) -> int:
-    """Compile a shard's work, and the way there from Python; returns the address of the former."""
     entry: Any = _enter
-    entry.disable_compile(False)
-    entry.compile((types.intp, *LOOP[1:], types.Tuple(parameters)))
-    entry.disable_compile()
-    return _address(kernel, (*parameters, types.intp, types.intp))
+    signature = (types.intp, *LOOP[1:], types.Tuple(parameters))
+    entry.compile(signature)
+    work = _address(kernel, (*parameters, types.intp, types.intp))
+    return entry.overloads[signature].entry_point, work
 
 
 def _address(function: Any, signature: tuple[Any, ...]) -> int:
