@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from minitransformer.checkpoints import (
 from minitransformer.errors import InputError
 from minitransformer.models import GPT, GPTConfig
 from minitransformer.optim import AdamW
+from tests.full_disk import files_of_at_most
 
 CONFIG = GPTConfig(11, context=6, layers=2, heads=2, width=8, dropout=0.1)
 
@@ -161,19 +161,14 @@ def test_a_full_disk_costs_nothing_that_was_there(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits for file sizes")
 def test_a_system_that_refuses_to_write_costs_nothing_that_was_there(tmp_path):
-    import resource
-
     path = saved(tmp_path)
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
-    try:
-        with pytest.raises(InputError, match="cannot write .*untouched"):
-            saved(tmp_path, seed=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        files_of_at_most(len(before) // 2),
+        pytest.raises(InputError, match="cannot write .*untouched"),
+    ):
+        saved(tmp_path, seed=1)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -12,7 +12,7 @@ import pytest
 
 from minitransformer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from minitransformer.cli import generate as command
-from minitransformer.cli import main
+from minitransformer.cli import main, train
 from minitransformer.optim import AdamW
 from minitransformer.tokenizers import CharTokenizer
 
@@ -32,7 +32,8 @@ def runs(tmp_path_factory):
     for name in ("char", "bpe"):
         data = ["--data", str(folder / "text.txt"), "--out", str(folder / name)]
         kind = ["--tokenizer", name, "--bpe-tokens", "270"]
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), pytest.MonkeyPatch.context() as patched:
+            patched.setattr(train, "plot_losses", lambda metrics, levels, path: None)
             assert main(["train", *SETTINGS, *data, *kind]) == 0
     return folder
 
@@ -246,7 +247,7 @@ def test_a_damaged_run_is_named(generate, runs, tmp_path, change, message):
 
 def test_only_model_and_tokenizer_are_needed(generate, runs, tmp_path):
     def strip(folder):
-        for name in ("tokens.npy", "config.toml", "metrics.jsonl", "loss.png"):
+        for name in ("tokens.npy", "config.toml", "metrics.jsonl"):
             os.remove(folder / name)
 
     stripped = damaged(runs, tmp_path, strip)

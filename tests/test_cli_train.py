@@ -19,6 +19,7 @@ from minitransformer.checkpoints import checkpoint_files, load_checkpoint, newes
 from minitransformer.cli import main, report
 from minitransformer.cli import train as command
 from minitransformer.cli.progress import Progress
+from tests.full_disk import files_of_at_most
 
 TEXT = "to be, or not to be: that is the question.\n" * 12
 SIZE = shlex.split("--layers 1 --heads 2 --width 16 --context 8 --batch 2 --dropout 0.2")
@@ -310,20 +311,13 @@ def test_a_full_disk_is_told_and_the_advice_goes_on(cli, whole, monkeypatch):
     assert outcome("run") == whole
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits for file sizes")
 def test_a_disk_that_is_really_full_is_told(cli, whole, monkeypatch):
-    import resource
-
     release = stop_at(monkeypatch, 3)
     cli("train", *TINY, "--out", "run")
     release()
     size = newest_checkpoint(Path("run")).stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
-    try:
+    with files_of_at_most(size // 2):
         status, _, err = cli("train", "--resume", "run")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert status == 2
     assert "error: cannot write" in err
     assert cli("train", "--resume", "run").status == 0
@@ -350,21 +344,35 @@ def test_a_full_disk_for_the_records_is_told(cli, whole, monkeypatch):
     assert outcome("run") == whole
 
 
+UP_TO = """
+import sys, threading
+from minitransformer import cli
+from minitransformer.cli.progress import Progress
+
+def show_or_wait(self, step, last=int(sys.argv[1]), show=Progress.show):
+    show(self, step)
+    if step.index == last:
+        threading.Event().wait()
+
+Progress.show = show_or_wait
+cli.main(sys.argv[2:])
+"""  # a run that waits to be killed, however slowly this machine gets there
+
+
 @pytest.mark.systems
 def test_kill_at_any_moment_loses_at_most_one_interval(cli, no_plot):
     steps, every = 160, 8
     settings = [*SIZE, "--steps", steps, "--evaluate-every", every, "--evaluate-batches", 1]
     settings = [str(each) for each in [*settings, "--data", "text.txt", "--out", "run"]]
     rng = np.random.default_rng(0)
-    for arguments in (["train", *settings], ["train", "--resume", "run"]):
-        begun = len(checkpoint_files(Path("run")))
+    for last, arguments in (("80", settings), ("150", ["--resume", "run"])):
+        newest = checkpoint_files(Path("run"))[-1:]
         process = subprocess.Popen(
-            [sys.executable, "-m", "minitransformer", *arguments],
+            [sys.executable, "-c", UP_TO, last, "train", *arguments],
             stdout=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(Path(backend.__file__).parents[1])},
         )
-        newest = checkpoint_files(Path("run"))[-1:]
-        while checkpoint_files(Path("run"))[-1:] == newest or (begun and not newest):
+        while checkpoint_files(Path("run"))[-1:] == newest:
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
@@ -372,7 +380,6 @@ def test_kill_at_any_moment_loses_at_most_one_interval(cli, no_plot):
         process.wait()
         reached = Path("run/metrics.jsonl").read_bytes().count(b'"loss"')
         assert load_checkpoint(newest_checkpoint(Path("run"))).step >= reached - every
-        assert reached < steps
     assert cli("train", "--resume", "run").status == 0
     stopped = outcome("run")
     os.rename("run", "killed")

@@ -4,6 +4,8 @@ import pytest
 
 from minitransformer import ops
 
+pytestmark = pytest.mark.usefixtures("checked_shapes")
+
 
 def test_a_wrong_shape_annotation_is_rejected() -> None:
     pytest.importorskip("beartype", reason="shapes are checked at run time by beartype")

@@ -120,6 +120,8 @@ def test_a_notebook_is_judged_where_it_is_written(tmp_path: Path) -> None:
     for body, outcome in (("np.tri(T, S, S - T) > 0", "right: 1"), ("np.tri(T, S) > 0", "wrong")):
         answer["source"] = answer["source"].replace(todo, f"return {body}")
         todo = f"return {body}"
-        client = nbclient.NotebookClient(notebook, allow_errors=True, timeout=60)
+        client = nbclient.NotebookClient(
+            notebook, allow_errors=True, timeout=600, startup_timeout=600
+        )
         (printed,) = client.execute()["cells"][-1]["outputs"]
         assert outcome in printed.get("text", f"wrong: {printed.get('evalue')}")

@@ -18,7 +18,8 @@ from minitransformer.exercises.grader.process import LIBRARY
 pytestmark = pytest.mark.classroom
 
 RELU = Exercise("relu_forward", "relu", "ReLU", (ops.relu_forward,), "", "", "", ())
-LIMITS = Limits(seconds=3.0, memory=2**30, output=2**16)
+LIMITS = Limits(seconds=600.0, memory=2**30, output=2**16)
+HASTY = replace(LIMITS, seconds=3.0)
 
 HEAD = "import numpy as np\nimport os, sys\n"
 RIGHT = "    return np.maximum(x, 0), x\n"
@@ -63,8 +64,8 @@ HOSTILE = {
         "opens_a_network_connection",
         "import socket\ndef relu_forward(x):\n    socket.socket()\n" + RIGHT,
     ),
-    "writes": ("writes_files", "def relu_forward(x):\n    open('/tmp/planted', 'w')\n" + RIGHT),
-    "removes": ("changes_files", "def relu_forward(x):\n    os.remove('/tmp/x')\n" + RIGHT),
+    "writes": ("writes_files", "def relu_forward(x):\n    open('FOLDER/planted', 'w')\n" + RIGHT),
+    "removes": ("changes_files", "def relu_forward(x):\n    os.remove('FOLDER/relu.py')\n" + RIGHT),
     "reads": ("reads_files", "def relu_forward(x):\n    open('/etc/passwd').read()\n" + RIGHT),
     "reads the parent": (
         "reads_files",
@@ -136,7 +137,7 @@ HOSTILE = {
 
 def judge(text: str, folder: Path, limits=LIMITS):
     path = folder / "relu.py"
-    path.write_text(HEAD + text, encoding="utf-8")
+    path.write_text(HEAD + text.replace("FOLDER", folder.as_posix()), encoding="utf-8")
     return grade(path, [RELU], limits=limits)
 
 
@@ -144,16 +145,13 @@ def judge(text: str, folder: Path, limits=LIMITS):
 def test_it_is_stopped(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "swordfish")
     offence, text = HOSTILE[name]
-    threads, start = threading.active_count(), time.monotonic()
-    seconds = 3.0 if offence == "too_slow" else 30.0
-    verdict = judge(text, tmp_path, replace(LIMITS, seconds=seconds))
+    before = set(threading.enumerate())
+    verdict = judge(text, tmp_path, HASTY if offence == "too_slow" else LIMITS)
     assert (verdict.status, verdict.mistake) == ("stopped", offence)
     assert verdict.points == 0
     assert verdict.message.startswith("Your answer ")
-    assert time.monotonic() - start < 60
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= before
     assert os.listdir(tmp_path) == ["relu.py"]
-    assert not Path("/tmp/planted").exists()
 
 
 def test_memory_is_watched_where_it_cannot_be_limited(tmp_path, monkeypatch):
@@ -165,7 +163,7 @@ def test_memory_is_watched_where_it_cannot_be_limited(tmp_path, monkeypatch):
         "import time\ndef relu_forward(x):\n    hoard = []\n    while True:\n"
         "        hoard.append(np.ones(2**20))\n        time.sleep(0.01)\n"
     )
-    verdict = judge(text, tmp_path, replace(LIMITS, seconds=60.0))
+    verdict = judge(text, tmp_path)
     assert (verdict.status, verdict.mistake) == ("stopped", "too_much_memory")
 
 
@@ -179,7 +177,7 @@ def test_the_time_of_the_functions_that_a_test_calls_is_its_own(tmp_path):
     path = tmp_path / "slow.py"
     text = "def test_it_is_stopped(slow):\n    while True:\n        slow(1.0)\n"
     path.write_text(text, encoding="utf-8")
-    verdict = grade(path, [exercise], limits=LIMITS)
+    verdict = grade(path, [exercise], limits=HASTY)
     assert (verdict.status, verdict.mistake) == ("stopped", "too_slow")
 
 

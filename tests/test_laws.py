@@ -37,6 +37,8 @@ from minitransformer.testing.laws import (
 from minitransformer.testing.strategies import inputs, seeds
 from minitransformer.testing.subject import TOLERANCES, compare
 
+pytestmark = pytest.mark.usefixtures("checked_shapes")
+
 OPS_IN_PAIRS = {
     name.removesuffix("_forward") for name in (*OPS, *COMPOSED) if name.endswith("_forward")
 }

@@ -9,6 +9,8 @@ from minitransformer.testing import MODELS, LawError, check_model
 from minitransformer.testing.models import model_gradient
 from tests.whole_models import GPT_FIRST
 
+pytestmark = pytest.mark.usefixtures("checked_shapes")
+
 WHOLE_MODELS = {
     name
     for name in models.__all__

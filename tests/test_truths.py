@@ -14,6 +14,8 @@ from minitransformer.testing.strategies import arrays, dtypes, lengths, masks, s
 from minitransformer.testing.subject import cast, compare
 from minitransformer.testing.trees import as_parts
 
+pytestmark = pytest.mark.usefixtures("checked_shapes")
+
 ABSOLUTE = {"float32": 2e-5, "float64": 1e-12}
 
 

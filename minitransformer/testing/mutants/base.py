@@ -7,6 +7,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,21 @@ class Mutant:
         ValueError
             If an old text does not stand in the source exactly once.
         """
-        function = inspect.unwrap(textbook(self.target))
+        function = self._function
+        namespace = {**vars(sys.modules[function.__module__]), _NEXT_ROUND: _counter()}
+        exec(self._code, namespace)
+        built: Callable[..., Any] = namespace[function.__name__]
+        return built
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        function: Callable[..., Any] = inspect.unwrap(textbook(self.target))
+        return function
+
+    @cached_property
+    def _code(self) -> CodeType:
+        """The edited source, compiled."""
+        function = self._function
         source = "\n".join(map(_source, (*self.helpers, function)))
         for old, new in self.edits.items():
             if source.count(old) != 1:
@@ -72,10 +88,7 @@ class Mutant:
             definition.decorator_list = _decorators(definition)  # type: ignore[attr-defined]
             if not definition.decorator_list:  # type: ignore[attr-defined]
                 _count_rounds(definition)
-        namespace = {**vars(sys.modules[function.__module__]), _NEXT_ROUND: _counter()}
-        exec(compile(module, f"<mutant {self.name}>", "exec"), namespace)
-        built: Callable[..., Any] = namespace[function.__name__]
-        return built
+        return compile(module, f"<mutant {self.name}>", "exec")
 
     def rejection(self) -> str:
         """Try all laws; return how the first one is broken, and nothing if all hold."""
@@ -119,6 +132,7 @@ def _counter() -> Callable[[], None]:
     return next_round
 
 
+@cache
 def _source(definition: Callable[..., Any]) -> str:
     return textwrap.dedent(inspect.getsource(inspect.unwrap(definition)))
 
