@@ -17,6 +17,7 @@ import tyro
 from benchmarks.contest import console
 from benchmarks.results import Result
 from minitransformer.configuration import TrainConfig
+from minitransformer.errors import InputError
 from minitransformer.memory import keep_freed_memory
 from minitransformer.nn import flatten_parameters
 from minitransformer.recipes import load_recipe
@@ -32,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
 """Settings of each way to learn from few labels; all but the first start from the pre-trained."""
 
 SCRATCH = "from scratch"
-RATES = (1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2)
 TRIAL_SEEDS = (101, 102)
 """The learning rate is chosen with these, so that the runs of the table have no part in it."""
 SEEDS = (1, 2, 3, 4, 5)
@@ -44,7 +45,7 @@ STUDENT = 2.776
 class Settings:
     """Learn from few labels in four ways: parameters trained, memory, time, quality.
 
-    The learning rate of each way is the one with the best accuracy on passages that are neither
+    The learning rate of each way is the one with the best accuracy on docstrings that are neither
     learned from nor held out. Then five other seeds, which draw other labels, are measured on what
     was held out.
     """
@@ -87,11 +88,13 @@ def main(settings: Settings) -> int:
     if not settings.mlm.exists():
         console.print(f"pre-training: {settings.mlm}")
         learn(dataclasses.replace(load_recipe("mlm"), out=settings.mlm))
+    if Run.open(settings.mlm).step < load_recipe("mlm").steps:
+        raise InputError(f"{settings.mlm} is not trained to its end; wait, or give another folder")
     with tempfile.TemporaryDirectory() as folder:
         found = {way: study(way, settings.mlm, Path(folder)) for way in WAYS}
     result = Result(
         name="few_labels",
-        title="Fine-tuning with a tenth of the labels: the section of a passage",
+        title="Fine-tuning with a tenth of the labels: the package of a docstring",
         command="python -m benchmarks.few_labels",
         columns=(
             "what learns",
@@ -107,7 +110,7 @@ def main(settings: Settings) -> int:
         notes=[
             f"Accuracy: mean of {len(SEEDS)} seeds, which draw other labels, and its 95% "
             "confidence interval (Student's t). The learning rate, of "
-            f"{', '.join(map(str, RATES))}, was chosen by other passages and other seeds. "
+            f"{', '.join(map(str, RATES))}, was chosen by other docstrings and other seeds. "
             f"{load_recipe('classify').steps} steps each.",
         ],
         data={way: each._asdict() for way, each in found.items()},
@@ -158,7 +161,7 @@ def learn(config: TrainConfig) -> Run:
 
 
 def accuracy(run: Run, chosen_by: bool = False) -> float:
-    """Share of the held-out passages, or of those that settings are chosen by, that are right."""
+    """Share of the held-out docstrings, or of those that settings are chosen by, that are right."""
     if not chosen_by:
         outcomes = run.task.outcomes(run.model)
         return float(outcomes.measure(np.arange(len(outcomes)))["accuracy"])

@@ -27,12 +27,13 @@ def read(source: Path) -> Any:
 
 
 def execute(notebook: Any) -> Any:
-    """Run all cells, of which each has a minute; an error in one ends the run."""
+    """Run all cells, of which each has ten minutes; an error in one ends the run."""
     import nbclient
 
     nbclient.NotebookClient(
         notebook,
-        timeout=60,
+        timeout=600,
+        startup_timeout=600,
         kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
         coalesce_streams=True,

@@ -37,6 +37,15 @@ def test_what_is_not_trained_to_its_end_is_left_out():
     assert list(recipes.measure("dates", run(1199))) == []
 
 
+def test_a_run_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "Run", types.SimpleNamespace(open=lambda folder: run(1199)))
+    assert recipes.reached("dates", tmp_path) == []
+    monkeypatch.setattr(recipes, "Run", types.SimpleNamespace(open=lambda folder: run(1200)))
+    (row,) = recipes.reached("dates", tmp_path)
+    monkeypatch.setattr(recipes, "Run", None)
+    assert recipes.reached("dates", tmp_path) == [row]
+
+
 def test_the_interval_is_students():
     cost = few_labels.Cost(2**20, 2**21, 0.005)
     accuracies = [0.4, 0.5, 0.45, 0.42, 0.48]

@@ -12,7 +12,7 @@ from minitransformer.evaluation import measures
 from minitransformer.models.registry import build
 from minitransformer.tasks import TASKS
 from minitransformer.tasks import passages as reference
-from minitransformer.tasks.passages import SECTIONS, read_passages, unlabelled_text
+from minitransformer.tasks.passages import SECTIONS, docstrings, read_passages, unlabelled_text
 from minitransformer.tasks.python_source import (
     LABELS,
     label_characters,
@@ -85,19 +85,20 @@ def test_held_out_passages_are_in_no_text_that_is_learned_from():
     held_out = {passage.text for passage in passages if passage.part == "held out"}
     kept = {passage.text for passage in passages if passage.part != "held out"}
     assert not held_out & kept
-    assert 0.3 < len(held_out) / len(passages) < 0.7
-    assert {passage.section for passage in passages} == set(range(len(SECTIONS)))
-    paragraphs = {p.strip() for p in unlabelled_text().split("\n\n")}
-    for passage in passages:
-        if passage.part == "held out":
-            assert not paragraphs & set(passage.text.split("\n\n"))
-    assert sum(not paragraphs.isdisjoint(text.split("\n\n")) for text in kept) > 0.9 * len(kept)
+    assert 0.2 < len(held_out) / len(passages) < 0.3
+    assert {passage.section for passage in passages} == set(SECTIONS)
+    text = unlabelled_text()
+    paragraphs = set(text.split("\n"))
+    assert "asyncio" in text
+    for docstring in docstrings():
+        if docstring.text in held_out:
+            assert not paragraphs & set(docstring.paragraphs)
 
 
 def test_a_missing_class_is_named(monkeypatch):
-    topics = reference.read_topics()
-    monkeypatch.setattr(reference, "read_topics", lambda: topics | {"debugger": "short"})
-    with pytest.raises(InputError, match="the class 'debugger' is missing in the data"):
+    without = tuple(each for each in docstrings() if each.section != "urllib")
+    monkeypatch.setattr(reference, "docstrings", lambda: without)
+    with pytest.raises(InputError, match="the class 'urllib' is missing in the data"):
         read_passages()
 
 
@@ -120,7 +121,7 @@ def classify(folder, vocabulary, **settings):
 def test_labels_are_told_of_a_share_of_each_section(tmp_path, vocabulary):
     few = classify(tmp_path, vocabulary)
     every = classify(tmp_path, vocabulary, task_options={"labels": 1.0})
-    assert {passage.section for passage in few.labelled} == set(range(len(SECTIONS)))
+    assert {passage.section for passage in few.labelled} == set(SECTIONS)
     assert len(few.labelled) == pytest.approx(len(every.labelled) / 10, abs=4)
     assert set(few.labelled) < set(every.labelled)
     other = classify(tmp_path, vocabulary, seed=2)
@@ -142,8 +143,13 @@ def test_classes_of_passages(tmp_path, vocabulary):
     assert "accuracy" in {measure.name for measure in measures(outcomes, resamples=5)}
     assert len(task.example(model, 80).splitlines()) == 2
     assert "passages with labels" in task.describe()
-    with pytest.raises(InputError, match="has data of its own"):
-        task.measure_on([tmp_path])
+    other = tmp_path / "other.tsv"
+    other.write_text("any\txml\ta parser of documents\n" * 3, encoding="utf-8")
+    task.measure_on([other])
+    assert len(task.outcomes(model)) == 3
+    other.write_text("any\tfood\ta parser of documents\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 1: the section is 'food', expected one of asyncio"):
+        task.measure_on([other])
 
 
 @pytest.mark.parametrize("options", [{"labels": 0.0}, {"labels": 1.5}])

@@ -53,7 +53,7 @@ def test_mistakes_in_threads_are_found(mutant):
 def test_threads_in_the_simulator():
     command = [sys.executable, "-m", "pytest", "-q", "-n0", "-k", "threads", __file__]
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     assert run.returncode == 0, run.stdout
     assert "passed" in run.stdout
     assert "skipped" not in run.stdout

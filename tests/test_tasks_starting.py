@@ -46,7 +46,9 @@ def test_a_model_of_another_architecture_is_refused():
 
 def test_a_vocabulary_without_a_special_token_is_refused():
     run("first")
-    with pytest.raises(InputError, match="the vocabulary of first has no special token"):
+    with pytest.raises(
+        InputError, match="the vocabulary of first has 0 special tokens, expected 1, as <mask>"
+    ):
         run("second", task="classify", architecture="gpt", start_from=Path("first"))
 
 

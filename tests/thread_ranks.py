@@ -11,7 +11,7 @@ class Meeting:
 
     def __init__(self, size):
         self.size, self.left = size, [None] * size
-        self.barrier = threading.Barrier(size, timeout=60)
+        self.barrier = threading.Barrier(size, timeout=600)
 
     def exchange(self, rank, value):
         self.left[rank] = value

@@ -7,6 +7,8 @@ from minitransformer.tasks.languages import LanguagesTask
 from minitransformer.tasks.masked_text import MaskedTextTask
 from minitransformer.tasks.multi_task import MultiTaskTask
 from minitransformer.tasks.numbers import NumbersTask
+from minitransformer.tasks.prefix_text import PrefixTextTask
+from minitransformer.tasks.span_text import SpanTextTask
 from minitransformer.tasks.tag import TagTask
 from minitransformer.tasks.text import TextTask
 from minitransformer.tasks.text2text import Text2TextTask
@@ -18,6 +20,8 @@ TASKS: dict[str, type[Task]] = {
     "masked-text": MaskedTextTask,
     "multi-task": MultiTaskTask,
     "numbers": NumbersTask,
+    "prefix-text": PrefixTextTask,
+    "span-text": SpanTextTask,
     "tag": TagTask,
     "text": TextTask,
     "text2text": Text2TextTask,
@@ -32,6 +36,8 @@ __all__ = [
     "MaskedTextTask",
     "MultiTaskTask",
     "NumbersTask",
+    "PrefixTextTask",
+    "SpanTextTask",
     "TagTask",
     "Task",
     "Text2TextTask",

@@ -1,4 +1,4 @@
-"""Sequence classification with few labels: which section a passage is from."""
+"""Sequence classification with few labels: which section of the library a passage is about."""
 
 import math
 from collections import Counter
@@ -16,9 +16,15 @@ from minitransformer.data.labels import require_every_class
 from minitransformer.errors import InputError
 from minitransformer.models import ClassifierConfig
 from minitransformer.tasks.base import TRUNKS, Task
-from minitransformer.tasks.masked_text import MASK, learn_vocabulary
-from minitransformer.tasks.pairs import spread
-from minitransformer.tasks.passages import SECTIONS, Passage, read_passages, unlabelled_text
+from minitransformer.tasks.pairs import spread, write_pairs
+from minitransformer.tasks.passages import (
+    SECTIONS,
+    Passage,
+    load_passages,
+    read_passages,
+    unlabelled_text,
+)
+from minitransformer.tasks.vocabulary import MASK, learn_vocabulary
 from minitransformer.tokenizers import load_tokenizer
 
 STREAM = 0xC1A5
@@ -40,10 +46,11 @@ class ClassifyOptions:
 
 
 class ClassifyTask(Task):
-    """The section of the language reference that a passage is from.
+    """The package of the standard library that a docstring is from.
 
-    The vocabulary is that of the run that it starts from; without one it is learned from the same
-    text as that of the task ``masked-text``.
+    The run folder holds all passages as ``passages.tsv``: what each is for, its section and its
+    text. The vocabulary is that of the run that it starts from; without one it is learned from the
+    same text as that of the task ``masked-text``.
     """
 
     Options = ClassifyOptions
@@ -52,9 +59,9 @@ class ClassifyTask(Task):
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         super().__init__(folder, config)
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
-        passages = read_passages()
+        passages = load_passages(folder / "passages.tsv")
         self.labelled = self._draw([p for p in passages if p.part == "train"])
-        require_every_class((passage.section for passage in self.labelled), SECTIONS)
+        require_every_class([SECTIONS.index(p.section) for p in self.labelled], SECTIONS)
         self.held_out = [p for p in passages if p.part == "held out"]
         self._train, self._held_out = (self._encode(p) for p in (self.labelled, self.held_out))
         self._validation = self._encode([p for p in passages if p.part == "validation"])
@@ -62,13 +69,14 @@ class ClassifyTask(Task):
     @classmethod
     def prepare(cls, folder: Path, config: TrainConfig) -> None:
         """Take over the vocabulary of the run that this one starts from, or learn it."""
+        write_pairs(folder / "passages.tsv", read_passages())
         learn_vocabulary(unlabelled_text(), config, MASK).save(folder / "tokenizer.json")
 
     def _draw(self, passages: Sequence[Passage]) -> list[Passage]:
         """As many of each section as labels are told."""
         rng = np.random.default_rng([STREAM, self.config.seed])
         kept: list[Passage] = []
-        for section in range(len(SECTIONS)):
+        for section in SECTIONS:
             own = [passage for passage in passages if passage.section == section]
             count = max(1, round(self.options.labels * len(own)))
             kept += [own[i] for i in rng.permutation(len(own))[:count]]
@@ -79,7 +87,7 @@ class ClassifyTask(Task):
         context = self.config.context
         ids = [self.tokenizer.encode(passage.text)[:context] for passage in passages]
         inputs = np.array([each + [0] * (context - len(each)) for each in ids])
-        sections = np.array([passage.section for passage in passages])
+        sections = np.array([SECTIONS.index(passage.section) for passage in passages])
         return EncoderBatch(inputs, np.array([len(each) for each in ids]), sections)
 
     def model_config(self) -> ClassifierConfig:
@@ -111,17 +119,22 @@ class ClassifyTask(Task):
             predicted += scores.argmax(axis=-1).tolist()
         return Labels(truth, predicted, SECTIONS)
 
+    def measure_on(self, data: Sequence[Path]) -> None:
+        """Let the passages of other files be classified: lines as in ``passages.tsv``."""
+        self.held_out = [passage for path in data for passage in load_passages(path)]
+        self._held_out = self._encode(self.held_out)
+
     def example(self, model: Any, length: int) -> str:
         """A few held-out passages, and the sections that they are taken to be from."""
         rows = spread(len(self.held_out), max(1, length // 40))
         scores, _ = model(_rows(self._held_out, rows))
         return "\n".join(
-            f"{' '.join(self.held_out[row].text.split())[:60]} … → {SECTIONS[best]}"
+            f"{self.held_out[row].text[:60]} … → {SECTIONS[best]}"
             for row, best in zip(rows, scores.argmax(axis=-1), strict=True)
         )
 
     def describe(self) -> str:
-        counts = Counter(SECTIONS[passage.section] for passage in self.labelled)
+        counts = Counter(passage.section for passage in self.labelled)
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         others = f"{len(self._validation.inputs)} to choose by, {len(self.held_out)} held out"
         return f"{len(self.labelled)} passages with labels ({told})\n{others}"

@@ -23,7 +23,8 @@ from minitransformer.errors import InputError
 from minitransformer.evaluation import losses_by_group
 from minitransformer.generation import stream
 from minitransformer.tasks.base import DECODERS, Task
-from minitransformer.tasks.text import check_length, learn_tokenizer
+from minitransformer.tasks.vocabulary import learn_vocabulary
+from minitransformer.tasks.windows import check_length
 from minitransformer.tokenizers import load_tokenizer
 
 
@@ -62,7 +63,7 @@ class LanguagesTask(Task):
     def prepare(cls, folder: Path, config: TrainConfig) -> None:
         """Learn one vocabulary from all texts, and encode each."""
         texts = _read(config.data)
-        tokenizer = learn_tokenizer("".join(texts.values()), config)
+        tokenizer = learn_vocabulary("".join(texts.values()), config)
         for name, text in texts.items():
             tokens = np.asarray(tokenizer.encode(text))
             try:

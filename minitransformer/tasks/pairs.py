@@ -14,7 +14,7 @@ from minitransformer.errors import InputError
 from minitransformer.files import atomic_write
 from minitransformer.generation import generate
 from minitransformer.tasks.base import Task
-from minitransformer.tasks.text import learn_tokenizer
+from minitransformer.tasks.vocabulary import learn_vocabulary
 from minitransformer.tokenizers import load_tokenizer
 
 STREAM = 0x9A12
@@ -77,7 +77,7 @@ class PairTask(Task):
         write_pairs(folder / "train.tsv", train)
         write_pairs(folder / "held_out.tsv", held_out)
         text = "".join(f"{pair.source}{EDGE}{pair.target}{EDGE}" for pair in train + held_out)
-        learn_tokenizer(text, config).save(folder / "tokenizer.json")
+        learn_vocabulary(text, config).save(folder / "tokenizer.json")
 
     def _encode(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
         encode = self.tokenizer.encode
@@ -190,7 +190,7 @@ def spread(count: int, limit: int | None) -> np.ndarray:
     return np.arange(kept) * count // kept
 
 
-def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+def write_pairs(path: Path, pairs: Sequence[tuple[str, str, str]]) -> None:
     """Write pairs, one in a line, their parts between tabs."""
     with atomic_write(path) as file:
         for pair in pairs:

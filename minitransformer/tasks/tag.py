@@ -22,13 +22,13 @@ from minitransformer.errors import InputError
 from minitransformer.models import TokenLabellerConfig
 from minitransformer.models.long_texts import label_long_text
 from minitransformer.tasks.base import TRUNKS, Task
-from minitransformer.tasks.masked_text import learn_vocabulary
 from minitransformer.tasks.pairs import spread
 from minitransformer.tasks.python_source import (
     LABELS,
     label_pieces,
     standard_library,
 )
+from minitransformer.tasks.vocabulary import learn_vocabulary
 from minitransformer.tokenizers import Tokenizer, load_tokenizer
 
 FILE_END = "<end>"
