@@ -18,7 +18,7 @@ from minitransformer.errors import InputError, NonFiniteError
 from minitransformer.runs import Run, load_run, saved_config, starting
 from minitransformer.runs import run as run_module
 from minitransformer.schedules import warmup_cosine
-from minitransformer.tasks import text
+from minitransformer.tasks import windows
 from minitransformer.tokenizers import CharTokenizer
 from tests.full_disk import files_of_at_most
 
@@ -118,7 +118,7 @@ def test_two_runs_that_begin_together_get_two_folders(monkeypatch):
 def test_a_folder_that_exists_is_left_alone_before_any_work(monkeypatch):
     Path("mine").mkdir()
     Path("mine/diary.txt").write_text("secret")
-    monkeypatch.setattr(text, "read_text", lambda _: pytest.fail("worked in vain"))
+    monkeypatch.setattr(windows, "read_text", lambda _: pytest.fail("worked in vain"))
     before = contents()
     with pytest.raises(InputError, match="mine exists already. Choose another --out, or go on"):
         Run.create(tiny(out=Path("mine")))
