@@ -225,6 +225,7 @@ def test_a_config_file_and_flags_over_it(cli, no_plot):
 
 def stop_at(monkeypatch, index, presses=1):
     """Press Ctrl-C while a step is being shown."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     show = Progress.show
 
     def press(self, step):
