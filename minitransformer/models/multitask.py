@@ -163,7 +163,7 @@ class MultiTask(Module):
         for task, part in batch.parts.items():
             scores, cache = self(task, part, rng)
             loss, loss_cache = self.heads[task].loss(scores, part)
-            total += weights[task] * loss
+            total += weights[task] * float(loss)
             caches[task] = cache._replace(loss=loss_cache)
         return total, MultiTaskCache(caches, weights)
 
