@@ -22,6 +22,11 @@ def own(x: Array) -> Array:
     return x if is_plain(x) else np.array(x, order="C")
 
 
+def with_dense_rows(x: Array) -> Array:
+    """Return x if the features of every row lie side by side, else a copy of which that is true."""
+    return x if x.strides[-1] == x.itemsize and x.flags.aligned else np.array(x, order="C")
+
+
 def flat(x: Array) -> Array:
     """All elements along one axis."""
     return own(x).reshape(-1)

@@ -8,6 +8,7 @@ import numpy as np
 from minitransformer import ops
 from minitransformer.backend import kernel
 from minitransformer.backends.numba import decode_attention, flash_backward, flash_forward
+from minitransformer.backends.numba.arrays import with_dense_rows
 from minitransformer.backends.numba.threads import Array
 
 
@@ -62,7 +63,7 @@ def attend(
 ) -> FlashAttentionCache:
     """Attend as :func:`attention_forward`; the result is left in y, whose rows are contiguous."""
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
-    logsumexp = np.empty(q.shape[:-1], q.dtype)
+    q, logsumexp = with_dense_rows(q), np.empty(q.shape[:-1], q.dtype)
     cache = FlashAttentionCache(q, k, v, y, logsumexp, mask, causal, scale, keep, p)
     way = decode_attention if decode_attention.fits(q, k, v) else flash_forward
     way.forward(q, k, v, *_options(cache), y, logsumexp)
@@ -87,7 +88,9 @@ def attention_backward(dy: Array, cache: FlashAttentionCache) -> tuple[Array, Ar
 def attend_backward(dy: Array, cache: FlashAttentionCache, dq: Array, dk: Array, dv: Array) -> None:
     """Leave the gradients in arrays whose rows are contiguous; dk and dv for each query head."""
     q, k, v, y, logsumexp = cache[:5]
-    flash_backward.backward(dy, q, k, v, y, logsumexp, *_options(cache), dq, dk, dv)
+    flash_backward.backward(
+        with_dense_rows(dy), q, k, v, y, logsumexp, *_options(cache), dq, dk, dv
+    )
 
 
 _NO_MASK = np.ones((1, 1, 1, 1), np.bool_)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minitransformer.backends.numba.flash_forward import LOW, weight
 from minitransformer.backends.numba.hints import contiguous
+from minitransformer.backends.numba.math import exp_down
 from minitransformer.backends.numba.matvec import add_dots, add_rows
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
 
@@ -85,14 +85,14 @@ def select(x: Array, mask: Array, factor: float, otherwise: float) -> None:
 @reassociated
 def softmax(x: Array) -> Any:
     """Turn scores into probabilities, all 0 if all are -inf; returns their log-sum-exp."""
-    zero, low = x.dtype.type(0), x.dtype.type(LOW)
+    zero = x.dtype.type(0)
     top = x.dtype.type(-np.inf)
     for s in range(x.size):
         top = x[s] if x[s] > top else top
     reference = top if top != -np.inf else zero
     total = zero
     for s in range(x.size):
-        x[s] = weight(x[s] - reference, low)
+        x[s] = exp_down(x[s] - reference)
         total += x[s]
     share = 1 / total if total != 0 else total
     for s in range(x.size):

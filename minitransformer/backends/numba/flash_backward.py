@@ -7,7 +7,8 @@ For one head, with ``p = exp(scale q k^T - logsumexp)``:
     scores = scale q k^T     dq = scale dscores k,   dk = dscores^T (scale q)
 
 The row sum needs no probabilities: y already is their mean of v. All blocks are transposed, keys by
-queries: then both products with ``^T`` read their rows as they lie.
+queries: then both products with ``^T`` read their rows as they lie. Keys come in strips of a tile's
+height, each with its own first query.
 
 References
 ----------
@@ -16,11 +17,12 @@ Dao et al. (2022), FlashAttention, arXiv:2205.14135.
 
 import numpy as np
 
-from minitransformer.backends.numba.flash_forward import BLOCK, LOW, clear, weight
+from minitransformer.backends.numba.flash_forward import BLOCK, STEP, clear
 from minitransformer.backends.numba.hints import contiguous, strided
-from minitransformer.backends.numba.packing import multiply_block, packed, parts
-from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
-from minitransformer.backends.numba.tiles import ROW_BYTES
+from minitransformer.backends.numba.math import exp_down
+from minitransformer.backends.numba.packing import multiply_strip, packed, parts
+from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
+from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
 
 
 @sharded(any_strides=8, any_split=True, results=3)
@@ -52,117 +54,135 @@ def backward(
     """
     (B, H, T, D), (Hk, S, Dv) = q.shape, v.shape[1:]
     columns = ROW_BYTES // q.itemsize
-    scaled = np.empty((T, D), q.dtype)
+    d_columns, dv_columns = parts(D, columns) * columns, parts(Dv, columns) * columns
+    nothing = np.zeros((ROWS, BLOCK), q.dtype)
     probs = np.empty((BLOCK, BLOCK), q.dtype)
     dscores = np.empty((BLOCK, BLOCK), q.dtype)
-    dq_sums = np.empty((T, parts(D, columns) * columns), q.dtype)
-    dk_sums = np.empty((BLOCK, parts(D, columns) * columns), q.dtype)
-    dv_sums = np.empty((BLOCK, parts(Dv, columns) * columns), q.dtype)
+    d_all, dv_all = slice(0, d_columns), slice(0, dv_columns)
+    scaled, dq_sums = np.empty((T, D), q.dtype), np.empty((T, d_columns), q.dtype)
+    dk_sums = np.empty((BLOCK, d_columns), q.dtype)
+    dv_sums = np.empty((BLOCK, dv_columns), q.dtype)
     heads = part_of(B * H, shard, shards)
     for n in range(heads.start, heads.stop):
         b, h = n // H, n % H
         keys_of, values_of, dy_of = k[b, h // (H // Hk)], v[b, h // (H // Hk)], dy[b, h]
-        copy_scaled(strided(q[b, h]), scale, scaled)
+        copy_scaled(q[b, h], scale, scaled)
         clear(dq_sums)
-        query_rows, dy_rows = packed(strided(scaled), columns), packed(dy_of, columns)
-        query_columns = packed(strided(scaled.T), probs.shape[1])
-        dy_columns = packed(dy_of.T, probs.shape[1])
-        key_rows = packed(keys_of, columns)
+        q_rows, dy_rows = packed(strided(scaled), columns), packed(dy_of, columns)
+        q_columns, dy_columns = packed(strided(scaled.T), BLOCK), packed(dy_of.T, BLOCK)
+        k_rows = packed(keys_of, columns)
         level, expected = row_terms(dy_of, y[b, h], logsumexp[b, h])
         for s in range(0, S, BLOCK):
             keys = min(BLOCK, S - s)
             clear(dk_sums)
             clear(dv_sums)
-            first = max(s - (S - T), 0) // BLOCK * BLOCK if causal else 0
-            for t in range(first, T, BLOCK):
+            for t in range(0, T, BLOCK):
                 queries, panel = min(BLOCK, T - t), t // columns
-                clear(probs)
-                clear(dscores)
-                multiply_block(probs, keys_of[s:], keys, query_columns, D, panel * D, D)
-                multiply_block(dscores, values_of[s:], keys, dy_columns, Dv, panel * Dv, Dv)
-                recompute(probs, keys, t, level)
-                if causal:
-                    hide(probs, keys, t, s, S - T)
-                if has_mask:
-                    apply_mask(probs, keys, queries, t, s, mask[b, h])
-                if has_keep:
-                    drop(probs, dscores, keys, queries, t, s, expected, keep[b, h], kept)
-                else:
-                    differentiate(probs, dscores, keys, t, expected)
-                p_of, ds_of = strided(probs), strided(dscores)
-                multiply_block(dv_sums, p_of, keys, dy_rows, T, t, queries)
-                multiply_block(dk_sums, ds_of, keys, query_rows, T, t, queries)
-                multiply_block(dq_sums[t:], ds_of.T, queries, key_rows, S, s, keys)
-            copy_scaled(strided(dk_sums[:keys]), 1, dk[b, h, s:])
-            copy_scaled(strided(dv_sums[:keys]), 1, dv[b, h, s:])
-        copy_scaled(strided(dq_sums), scale, dq[b, h])
+                q_block, dy_block = q_columns[panel * D :], dy_columns[panel * Dv :]
+                ahead = S - T + t - s if causal else BLOCK
+                for j in range(0, keys, ROWS):
+                    rows, first = min(ROWS, keys - j), max(j - ahead - ROWS, 0) // STEP * STEP
+                    if first >= queries:
+                        break
+                    p, ds, seen = probs[j:], dscores[j:], slice(first, BLOCK)
+                    multiply_strip(p, nothing, keys_of[s + j :], rows, q_block, D, D, seen)
+                    multiply_strip(ds, nothing, values_of[s + j :], rows, dy_block, Dv, Dv, seen)
+                    recompute(p, rows, first, level[t:])
+                    if causal:
+                        hide(p, rows, first, j - ahead)
+                    if has_mask:
+                        apply_mask(p, rows, queries, t, s + j, mask[b, h])
+                    if has_keep:
+                        drop(p, ds, rows, queries, t, s + j, expected, keep[b, h], kept)
+                    else:
+                        differentiate(p, ds, rows, first, expected[t:])
+                    p_seen, ds_seen = strided(p[:, first:]), strided(ds[:, first:])
+                    dk_rows, dv_rows = dk_sums[j:], dv_sums[j:]
+                    at, count = t + first, queries - first
+                    multiply_strip(dv_rows, dv_rows, p_seen, rows, dy_rows[at:], T, count, dv_all)
+                    multiply_strip(dk_rows, dk_rows, ds_seen, rows, q_rows[at:], T, count, d_all)
+                for i in range(0, queries, ROWS):
+                    rows, dq_rows = min(ROWS, queries - i), dq_sums[t + i :]
+                    depth, ds_seen = min(keys, i + rows + ahead), strided(dscores.T[i:])
+                    if depth > 0:
+                        multiply_strip(dq_rows, dq_rows, ds_seen, rows, k_rows[s:], S, depth, d_all)
+            copy_scaled(dk_sums[:keys], 1, dk[b, h, s:])
+            copy_scaled(dv_sums[:keys], 1, dv[b, h, s:])
+        copy_scaled(dq_sums, scale, dq[b, h])
 
 
 @compiled
 def copy_scaled(x: Array, scale: float, to: Array) -> None:
-    """Copy the columns that ``to`` has, times a factor."""
+    """Copy as many rows as x has and as many columns as ``to`` has, times a factor."""
     for i in range(x.shape[0]):
-        row = contiguous(to[i])
+        source, row = contiguous(x[i]), contiguous(to[i])
         for j in range(row.size):
-            row[j] = scale * x[i, j]
+            row[j] = scale * source[j]
 
 
-@reassociated
+@compiled
 def row_terms(dy: Array, y: Array, logsumexp: Array) -> tuple[Array, Array]:
     """Logsumexp and ``sum_d dy y`` of every query, padded to whole blocks.
 
     Where there is nothing to attend to, or no query, the level is infinite: probabilities are 0.
+    Sums run in the order of the product ``dy v^T``: of a single key nothing is left over.
     """
-    T, Dv = y.shape
-    level = np.full(-(-T // BLOCK) * BLOCK, np.inf, y.dtype)
+    level = np.full(parts(len(y), BLOCK) * BLOCK, np.inf, y.dtype)
     expected = np.zeros(len(level), y.dtype)
-    for t in range(T):
+    for t in range(len(y)):
         if logsumexp[t] != -np.inf:
             level[t] = logsumexp[t]
-        for d in range(Dv):
-            expected[t] += dy[t, d] * y[t, d]
+        dy_row, y_row = contiguous(dy[t]), contiguous(y[t])
+        for d in range(y_row.size):
+            expected[t] += dy_row[d] * y_row[d]
     return level, expected
 
 
 @compiled
-def recompute(scores: Array, keys: int, t: int, level: Array) -> None:
+def recompute(scores: Array, rows: int, first: int, level: Array) -> None:
     """Turn scores, keys by queries, into probabilities."""
-    low = scores.dtype.type(LOW)
-    for j in range(keys):
-        for i in range(BLOCK):
-            scores[j, i] = weight(scores[j, i] - level[t + i], low)
+    levels = contiguous(level[first:BLOCK])
+    for j in range(rows):
+        row = contiguous(scores[j, first:])
+        for i in range(row.size):
+            row[i] = exp_down(row[i] - levels[i])
 
 
 @compiled
-def hide(probs: Array, keys: int, t: int, s: int, ahead: int) -> None:
-    """Set the probabilities to 0 of keys that lie in a query's future."""
-    for j in range(keys):
-        for i in range(min(s + j - ahead - t, BLOCK)):
+def hide(probs: Array, rows: int, first: int, behind: int) -> None:
+    """Set the probabilities to 0 of keys that lie in a query's future.
+
+    Key j is seen by queries of the block from ``j + behind`` on.
+    """
+    for j in range(rows):
+        for i in range(first, min(j + behind, BLOCK)):
             probs[j, i] = 0
 
 
 @compiled
-def apply_mask(probs: Array, keys: int, queries: int, t: int, s: int, mask: Array) -> None:
+def apply_mask(probs: Array, rows: int, queries: int, t: int, s: int, mask: Array) -> None:
     """Set the probabilities to 0 of masked keys."""
-    for j in range(keys):
+    for j in range(rows):
         for i in range(queries):
             if not mask[t + i, s + j]:
                 probs[j, i] = 0
 
 
 @compiled
-def differentiate(probs: Array, dprobs: Array, keys: int, t: int, expected: Array) -> None:
+def differentiate(probs: Array, dprobs: Array, rows: int, first: int, expected: Array) -> None:
     """Turn dprobs into dscores."""
-    for j in range(keys):
-        for i in range(BLOCK):
-            dprobs[j, i] = probs[j, i] * (dprobs[j, i] - expected[t + i])
+    terms = contiguous(expected[first:BLOCK])
+    for j in range(rows):
+        p, dp = contiguous(probs[j, first:]), contiguous(dprobs[j, first:])
+        for i in range(p.size):
+            dp[i] = p[i] * (dp[i] - terms[i])
 
 
 @compiled
 def drop(
     probs: Array,
     dprobs: Array,
-    keys: int,
+    rows: int,
     queries: int,
     t: int,
     s: int,
@@ -171,7 +191,7 @@ def drop(
     kept: float,
 ) -> None:
     """Turn the gradient of the dropped probabilities into dscores, and drop the probabilities."""
-    for j in range(keys):
+    for j in range(rows):
         for i in range(queries):
             factor = kept if keep[t + i, s + j] else kept - kept
             dprobs[j, i] = probs[j, i] * (factor * dprobs[j, i] - expected[t + i])

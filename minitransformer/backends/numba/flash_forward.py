@@ -10,6 +10,9 @@ When a block brings a larger top, what was summed so far shrinks by ``exp(old to
 the end ``sums / total`` is what softmax would have given, and ``top + log(total)`` is all that
 backward needs to compute any probability again: ``exp(score - logsumexp)``.
 
+Within a block the queries come in *strips* of a tile's height. A strip has its own end: where the
+future is hidden, most of the diagonal's blocks beyond it is neither multiplied nor weighed.
+
 References
 ----------
 Milakov, Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867;
@@ -21,17 +24,16 @@ import math
 import numpy as np
 
 from minitransformer.backends.numba.hints import contiguous, strided
-from minitransformer.backends.numba.math import exp
-from minitransformer.backends.numba.packing import multiply_block, packed, parts
+from minitransformer.backends.numba.math import exp_down
+from minitransformer.backends.numba.packing import multiply_strip, packed, parts
 from minitransformer.backends.numba.threads import Array, compiled, part_of, reassociated, sharded
-from minitransformer.backends.numba.tiles import ROW_BYTES
+from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
 
 BLOCK = 64
 """Queries, and keys, of a block; a multiple of every tile's columns."""
 LANES = 16
-LOW = -80
-"""Scores so far below the top have weight 0: their weights would be numbers so close to 0 that the
-CPU falls out of step, and next to the top's weight of 1 they are nothing."""
+STEP = max(LANES, ROW_BYTES // 4)
+"""Keys that a strip of queries adds to what it sees, until it sees all of a block."""
 
 
 @sharded(any_strides=5, any_split=True, results=2)
@@ -69,31 +71,40 @@ def forward(
     """
     (B, H, T, D), (Hk, S, Dv) = q.shape, v.shape[1:]
     columns = ROW_BYTES // q.itemsize
-    scores = np.empty((BLOCK, BLOCK), q.dtype)
+    nothing = np.zeros((ROWS, BLOCK), q.dtype)
+    scores = np.empty((ROWS, BLOCK), q.dtype)
     queries = np.empty((BLOCK, D), q.dtype)
     sums = np.empty((BLOCK, parts(Dv, columns) * columns), q.dtype)
-    top = np.empty(BLOCK, q.dtype)
-    total = np.empty(BLOCK, q.dtype)
+    whole = slice(0, sums.shape[1])
+    top, total = np.empty(BLOCK, q.dtype), np.empty(BLOCK, q.dtype)
     heads = part_of(B * H, shard, shards)
     for n in range(heads.start, heads.stop):
         b, h = n // H, n % H
         g = h // (H // Hk)
-        keys, values = packed(k[b, g].T, scores.shape[1]), packed(v[b, g], columns)
+        keys, values = packed(k[b, g].T, BLOCK), packed(v[b, g], columns)
         for t in range(0, T, BLOCK):
             rows = min(BLOCK, T - t)
             begin(q[b, h], t, rows, scale, queries, top, total, sums)
-            seen = min(S, t + rows + S - T) if causal else S
-            for s in range(0, seen, BLOCK):
-                width = min(BLOCK, S - s)
-                clear(scores)
-                multiply_block(scores, strided(queries), rows, keys, D, s // columns * D, D)
-                hide(scores, rows, width, t, s, S - T if causal else S)
-                if has_mask:
-                    apply_mask(scores, rows, width, t, s, mask[b, h])
-                weigh(scores, rows, top, total, sums)
-                if has_keep:
-                    drop(scores, rows, width, t, s, keep[b, h], kept)
-                multiply_block(sums, strided(scores), rows, values, S, s, width)
+            for s in range(0, S, BLOCK):
+                width, block = min(BLOCK, S - s), keys[s // columns * D :]
+                for i in range(0, rows, ROWS):
+                    strip = min(ROWS, rows - i)
+                    seen = min(width, t + i + strip + S - T - s) if causal else width
+                    if seen <= 0:
+                        continue
+                    end = parts(seen, STEP) * STEP
+                    multiply_strip(
+                        scores, nothing, strided(queries[i:]), strip, block, D, D, slice(0, end)
+                    )
+                    hide(scores, strip, width, end, t + i + S - T - s if causal else S)
+                    if has_mask:
+                        apply_mask(scores, strip, seen, t + i, s, mask[b, h])
+                    weigh(scores, i, strip, end, top, total, sums)
+                    if has_keep:
+                        drop(scores, strip, seen, t + i, s, keep[b, h], kept)
+                    multiply_strip(
+                        sums[i:], sums[i:], strided(scores), strip, values[s:], S, seen, whole
+                    )
             for i in range(rows):
                 share = 1 / total[i] if total[i] != 0 else total[i]
                 row = contiguous(y[b, h, t + i])
@@ -125,18 +136,19 @@ def begin(
     clear(sums)
     for i in range(rows):
         top[i], total[i] = -np.inf, 0
-        for d in range(q.shape[1]):
-            queries[i, d] = scale * q[t + i, d]
+        row = contiguous(q[t + i])
+        for d in range(row.size):
+            queries[i, d] = scale * row[d]
 
 
 @compiled
-def hide(scores: Array, rows: int, width: int, t: int, s: int, ahead: int) -> None:
+def hide(scores: Array, rows: int, width: int, end: int, ahead: int) -> None:
     """Set the scores to -inf of keys that do not exist or lie in the future.
 
-    ``t`` and ``s`` are the block's first query and key; query t sees keys up to ``t + ahead``.
+    Query i sees keys of the block up to ``i + ahead``.
     """
     for i in range(rows):
-        for j in range(max(min(width, t + i + ahead + 1 - s), 0), BLOCK):
+        for j in range(max(min(width, i + ahead + 1), 0), end):
             scores[i, j] = -np.inf
 
 
@@ -149,34 +161,30 @@ def apply_mask(scores: Array, rows: int, width: int, t: int, s: int, mask: Array
                 scores[i, j] = -np.inf
 
 
-@compiled
-def weight(x: float, low: float) -> float:
-    """Compute exp(x), or 0 below ``low``."""
-    raised: float = exp(low if x < low else x)
-    return low - low if x < low else raised
-
-
 @reassociated
-def weigh(scores: Array, rows: int, top: Array, total: Array, sums: Array) -> None:
+def weigh(
+    scores: Array, first: int, rows: int, end: int, top: Array, total: Array, sums: Array
+) -> None:
     """Turn scores into ``exp(score - top)``, after shrinking what was summed with a lower top."""
     highest = np.empty(LANES, scores.dtype)
-    zero, low = scores.dtype.type(0), scores.dtype.type(LOW)
-    for i in range(rows):
+    zero = scores.dtype.type(0)
+    for r in range(rows):
+        i = first + r
         highest[:] = top[i]
-        for j in range(0, BLOCK, LANES):
+        for j in range(0, end, LANES):
             for lane in range(LANES):
-                score = scores[i, j + lane]
+                score = scores[r, j + lane]
                 highest[lane] = score if score > highest[lane] else highest[lane]
         new = highest[0]
         for lane in range(1, LANES):
             new = max(new, highest[lane])
         reference = new if new != -np.inf else zero
-        shrink = exp(top[i] - reference)
+        shrink = exp_down(top[i] - reference)
         top[i] = new
         added = zero
-        for j in range(BLOCK):
-            scores[i, j] = weight(scores[i, j] - reference, low)
-            added += scores[i, j]
+        for j in range(end):
+            scores[r, j] = exp_down(scores[r, j] - reference)
+            added += scores[r, j]
         total[i] = total[i] * shrink + added
         for d in range(sums.shape[1]):
             sums[i, d] *= shrink

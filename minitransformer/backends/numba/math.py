@@ -32,6 +32,10 @@ class _Reduction(NamedTuple):
     half: Any
 
 
+LOW = -80.0
+"""Weights of softmax are 0 below this score: they would be numbers so close to 0 that the CPU falls
+out of step, and next to the top's weight of 1 they are nothing."""
+_LOW_32 = np.float32(LOW)
 _LN2 = (0.693359375, -2.1219444005469057e-4)
 _LN2_64 = (0.6931471805598903, 5.497923018708371e-14)
 _EXP_64 = _Reduction(-746.0, 710.0, math.log2(math.e), 1.5 * 2.0**52, *_LN2_64, 0.5)
@@ -54,6 +58,11 @@ _ONE, _TWO, _FOUR = np.float32(1.0), np.float32(2.0), np.float32(4.0)
 
 def exp(x: Any) -> Any:
     """Raise e to the power of x, for kernels."""
+    raise NotImplementedError
+
+
+def exp_down(x: Any) -> Any:
+    """Raise e to the power of x, for kernels that know that x <= 0; 0 below ``LOW``."""
     raise NotImplementedError
 
 
@@ -98,6 +107,23 @@ def _exp(x: Any, to: _Reduction, taylor: tuple[Any, ...], power_of_two: Any) -> 
     first = (n * to.half + to.rounder) - to.rounder
     y = _polynomial(taylor, r)
     return y * power_of_two(first + to.rounder) * power_of_two(n - first + to.rounder)
+
+
+@compiled
+def _exp_down(x: Any, low: Any, to: _Reduction, taylor: tuple[Any, ...], power_of_two: Any) -> Any:
+    """Nothing overflows, and 2^n is no number too close to 0: neither is looked out for."""
+    inside = low if x < low else x
+    n = (inside * to.log2_e + to.rounder) - to.rounder
+    r = inside - n * to.ln2_high - n * to.ln2_low
+    y = _polynomial(taylor, r) * power_of_two(n + to.rounder)
+    return low - low if x < low else y
+
+
+@overload(exp_down, jit_options={"fastmath": {"contract"}, "error_model": "numpy"})
+def _exp_down_of(x):  # type: ignore[no-untyped-def]
+    if x == types.float32:
+        return lambda x: _exp_down(x, _LOW_32, _EXP_32, _TAYLOR_32, _power_of_two_32)
+    return lambda x: _exp_down(x, LOW, _EXP_64, _TAYLOR_64, _power_of_two_64)
 
 
 @overload(exp, jit_options={"fastmath": {"contract"}, "error_model": "numpy"})

@@ -76,17 +76,23 @@ def packed(b: Array, width: int) -> Array:
 
 
 @compiled
-def multiply_block(
-    c: Array, a: Array, rows: int, panels: Array, height: int, at: int, depth: int
+def multiply_strip(
+    c: Array,
+    start: Array,
+    a: Array,
+    rows: int,
+    panels: Array,
+    height: int,
+    depth: int,
+    part: slice,
 ) -> None:
-    """Add a small product to whole rows of c, whose width is a multiple of a tile's.
+    """Compute some columns of at most ``ROWS`` rows of a product.
 
-    ``c[:rows] += a[:rows, :depth] @ b[k:k + depth]``, with columns of b, which has ``height`` rows,
-    from a panel on of which row k is ``panels[at]``.
+    ``c[:rows, part] = start[:rows, part] + a[:rows, :depth] @ b[k:k + depth, part]``, where c may
+    be ``start``, and ``panels`` are those of b, which has ``height`` rows, from its row k on.
     """
     never_inline()
     columns = panels.shape[1]
-    for p in range(c.shape[1] // columns):
-        for i in range(0, rows, ROWS):
-            j, k, n = p * columns, p * height + at, min(ROWS, rows - i)
-            multiply_add_tile(c, i, j, c, i, j, a, i, 0, panels, k, depth, n)
+    for p in range(part.start // columns, part.stop // columns):
+        j = p * columns
+        multiply_add_tile(c, 0, j, start, 0, j, a, 0, 0, panels, p * height, depth, rows)
