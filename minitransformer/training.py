@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitransformer import placement
+from minitransformer import ops, placement
 from minitransformer.data import AnyBatch, count_targets, split_batch
 from minitransformer.distributed import DataParallel, LocalComm, Replicated
 from minitransformer.errors import NonFiniteError
@@ -92,7 +92,7 @@ def train(
         began = time.perf_counter()
         batch = batches(index)
         optimizer.lr = schedule(index + 1)
-        model.zero_grad()
+        ops.zero_(flat.grad)
         with np.errstate(all="ignore"):  # what overflows is told once, below
             rng = np.random.default_rng([DROPOUT_STREAM, seed, index, rank])
             loss = np.array(add_gradients(model, shares(batch, size * accumulate)[rank::size], rng))
