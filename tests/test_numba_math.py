@@ -31,6 +31,12 @@ def _erf(x, y):
         y[i] = kernels.erf(x[i])
 
 
+@compiled
+def _exp_down(x, y):
+    for i in range(x.size):
+        y[i] = kernels.exp_down(x[i])
+
+
 FUNCTIONS = {
     "exp": (_exp, np.exp),
     "tanh": (_tanh, np.tanh),
@@ -68,6 +74,16 @@ def test_float32_is_within_two_ulps_everywhere(name):
     with np.errstate(all="ignore"):
         exact = reference(x.astype(np.float64))
     assert worst_ulps(applied(kernel, x), exact) <= 2.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exp_of_what_is_not_positive(dtype):
+    x = np.random.default_rng(0).uniform(kernels.LOW, 0.0, 1_000_000).astype(dtype)
+    exact = np.exp(x.astype(np.float64 if dtype == "float32" else np.longdouble))
+    assert worst_ulps(applied(_exp_down, x), exact) <= 2.0
+    below = np.nextafter(np.array(kernels.LOW, dtype), np.array(-100.0, dtype))
+    ends = np.array([0.0, -0.0, below, -1e30, -np.inf, np.nan], dtype)
+    np.testing.assert_array_equal(applied(_exp_down, ends), [1.0, 1.0, 0.0, 0.0, 0.0, np.nan])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
