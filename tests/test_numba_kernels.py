@@ -8,6 +8,7 @@ import pytest
 
 from minitransformer import ops
 from minitransformer.backend import OPS, use_backend
+from minitransformer.backends.numba import in_place
 from minitransformer.backends.numba.arrays import repeating_rows
 from minitransformer.data import Batch
 from minitransformer.models.gpt import GPT, GPTConfig
@@ -38,6 +39,15 @@ def _numba_backend():
 
 def test_every_op_has_a_kernel():
     assert [name for name, op in OPS.items() if "numba" not in op.impls] == []
+
+
+def test_an_argument_of_another_type_is_refused():
+    total = np.zeros(3, np.float32)
+    in_place._accumulate(total, np.ones(3, np.float32))
+    for part in (np.ones(3), None):
+        with pytest.raises(TypeError, match="compiled for"):
+            in_place._accumulate(total, part)
+    np.testing.assert_array_equal(total, 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

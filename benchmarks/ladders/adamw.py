@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.ladders.rungs import READ, UPDATE, WRITE, Array, Arrays, Ladder, Rung
 from minitransformer import ops
 from minitransformer.backend import use_backend
-from minitransformer.backends.numba.threads import compiled
+from minitransformer.backends.numba.threads import compiled, seen_by_python
 
 PARAMETERS = 8_000_000
 STEP = 10
@@ -49,6 +49,7 @@ def numpy_pieces(p: Array, g: Array, m: Array, v: Array) -> Arrays:
     return p, m, v
 
 
+@seen_by_python
 @compiled
 def fused_loop(p: Array, g: Array, m: Array, v: Array) -> Arrays:
     """Load each number once, do everything in registers, store three.
@@ -64,6 +65,7 @@ def fused_loop(p: Array, g: Array, m: Array, v: Array) -> Arrays:
     return p, m, v
 
 
+@seen_by_python
 @compiled
 def float32_loop(p: Array, g: Array, m: Array, v: Array) -> Arrays:
     """Round the constants to the arrays' type, once, before the loop.

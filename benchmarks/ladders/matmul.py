@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.ladders.rungs import READ, WRITE, Array, Arrays, Ladder, Rung
 from minitransformer.backends.numba.gemm import multiply
 from minitransformer.backends.numba.simd import multiply_add_tile
-from minitransformer.backends.numba.threads import compiled
+from minitransformer.backends.numba.threads import compiled, seen_by_python
 from minitransformer.backends.numba.tiles import ROW_BYTES, ROWS
 
 SIDE = (
@@ -31,6 +31,7 @@ DEPTH, WIDTH = 32, 224
 """Rows and columns of b in a block: 28 KB, which fits into a first cache of 32 KB."""
 
 
+@seen_by_python
 @compiled
 def three_loops(a: Array, b: Array) -> Array:
     """Write the definition down: every element of c is the sum of K products.
@@ -51,6 +52,7 @@ def three_loops(a: Array, b: Array) -> Array:
     return c
 
 
+@seen_by_python
 @compiled
 def loop_order(a: Array, b: Array) -> Array:
     """Swap the two inner loops: add multiples of rows of b to a row of c.
@@ -70,6 +72,7 @@ def loop_order(a: Array, b: Array) -> Array:
     return c
 
 
+@seen_by_python
 @compiled
 def blocking(a: Array, b: Array) -> Array:
     """Let 32 rows of b serve all rows of a before the next 32, and four of them at a time.
@@ -89,6 +92,7 @@ def blocking(a: Array, b: Array) -> Array:
     return c
 
 
+@seen_by_python
 @compiled
 def packing(a: Array, b: Array) -> Array:
     """Copy a block of b together, so small that it stays in the first cache.
@@ -134,6 +138,7 @@ def micro_kernel(a: Array, b: Array) -> Array:
     return c
 
 
+@seen_by_python
 @compiled
 def _multiply_tiles(a: Array, panels: Array, c: Array) -> None:
     (M, K), columns = a.shape, panels.shape[1]

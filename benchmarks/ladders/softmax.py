@@ -15,7 +15,7 @@ from benchmarks.ladders.rungs import READ, WRITE, Array, Arrays, Ladder, Rung
 from minitransformer import ops
 from minitransformer.backend import use_backend
 from minitransformer.backends.numba.math import exp
-from minitransformer.backends.numba.threads import compiled, reassociated
+from minitransformer.backends.numba.threads import compiled, reassociated, seen_by_python
 
 ROWS, COLUMNS = 6 * 1024, 1024
 BLOCK = 64
@@ -34,6 +34,7 @@ def numpy_passes(x: Array) -> Array:
     return y
 
 
+@seen_by_python
 @compiled
 def fused_rows(x: Array) -> Array:
     """Finish a row before the next is begun.
@@ -57,6 +58,7 @@ def fused_rows(x: Array) -> Array:
     return y
 
 
+@seen_by_python
 @reassociated
 def vector_exp(x: Array) -> Array:
     """Replace the call by a polynomial that the compiler sees, and let it reorder sums.
@@ -81,6 +83,7 @@ def vector_exp(x: Array) -> Array:
     return y
 
 
+@seen_by_python
 @reassociated
 def online(x: Array) -> Array:
     """Know the top and the total after one look at a row (Milakov and Gimelshein, 2018).

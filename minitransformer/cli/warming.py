@@ -22,7 +22,7 @@ def warm_up(everything: bool) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     title = "compiling the kernels for this CPU, once"
     if not console.is_terminal:
-        console.print(f"{title} (20 to 40 s)")
+        console.print(f"{title} (15 to 40 s)")
     names = jobs(everything)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=len(names))

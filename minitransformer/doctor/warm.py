@@ -1,5 +1,6 @@
 """Compile the kernels of the numba backend ahead of time, on several cores."""
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ import numba
 import numpy as np
 
 from minitransformer.backend import use_backend
-from minitransformer.backends.numba import disk_cache
+from minitransformer.backends.numba import disk_cache, threads
 from minitransformer.data import Batch
 from minitransformer.generation import generate
 from minitransformer.models import GPT, GPTConfig
@@ -22,6 +23,8 @@ from minitransformer.training import train
 
 TRAINING = "training and generation"
 """The job that loads what the others compiled and compiles what they left."""
+LOOPS = "loops over shards"
+"""The job that compiles how cores share out work."""
 TOKEN = "a token of a text"
 """The job that compiles what reads one token, as generation does."""
 LARGER = 4
@@ -29,10 +32,12 @@ LARGER = 4
 
 
 PAIRS_OF_GPT = (
-    *("attention", "linear", "layer_norm", "cross_entropy", "embedding"),
+    *("linear", "attention", "layer_norm", "cross_entropy", "embedding"),
     *("split_heads", "merge_heads", "add", "gelu", "dropout"),
 )
 """What training and generation need, the longest to compile first."""
+OTHER_CASES = {"linear": "transposed", "add": "positions"}
+"""A case beside an op's first one that needs another kernel."""
 VERBS = ("adamw_step", "accumulate", "zero_", "scale_", "sum_of_squares", "kv_append")
 
 
@@ -50,6 +55,7 @@ def jobs(everything: bool) -> list[str]:
         *(f"{pair}_forward" for pair in pairs),
         *(f"{pair}_backward" for pair in pairs),
         *verbs,
+        LOOPS,
         TRAINING,
     ]
 
@@ -62,6 +68,8 @@ def warm(job: str) -> str:
             _train_and_generate()
         elif job == TOKEN:
             _read_a_token()
+        elif job == LOOPS:
+            threads.compile_loops()
         elif direction in ("forward", "backward"):
             _call(SPECS[pair], direction == "backward")
         else:
@@ -75,10 +83,11 @@ def _call(spec: OpSpec, with_backward: bool) -> None:
     subject = Subject(spec, "numba", "float32")
     for factor in (1, LARGER):
         sizes = {letter: factor * size for letter, size in spec.dims.items()}
-        arguments = next(iter(spec.cases(dims=sizes).values()))
-        y, cache = subject.forward(cast(arguments, "float32"))
-        if with_backward:
-            subject.backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else y, cache)
+        cases = spec.cases(dims=sizes)
+        for case in {next(iter(cases)), OTHER_CASES.get(spec.name, next(iter(cases)))}:
+            y, cache = subject.forward(cast(cases[case], "float32"))
+            if with_backward:
+                subject.backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else y, cache)
 
 
 def warm_all(names: Sequence[str]) -> Iterator[str]:
@@ -90,7 +99,7 @@ def warm_all(names: Sequence[str]) -> Iterator[str]:
     *apart, last = names
     spawn = multiprocessing.get_context("spawn")
     workers = min(4, os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_alone) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin) as pool:
         try:
             for done in as_completed([pool.submit(warm, job) for job in apart]):
                 yield done.result()
@@ -99,6 +108,12 @@ def warm_all(names: Sequence[str]) -> Iterator[str]:
             raise
     yield warm(last)
     disk_cache.mark_warm()
+
+
+def _begin() -> None:
+    """Let garbage lie: a compiler keeps most of what it makes, and to look takes long."""
+    gc.disable()
+    _alone()
 
 
 def _alone() -> None:

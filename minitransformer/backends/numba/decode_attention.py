@@ -60,7 +60,7 @@ def forward(
             for d in range(D):
                 queries[i, d] = scale * q[b, g * group + i, 0, d]
         probs[:] = 0
-        add_dots(queries, contiguous(k[b, g]), 0, S, probs)
+        add_dots(queries, contiguous(k[b, g]), slice(0, S), probs)
         for i in range(group):
             h = g * group + i
             if has_mask:
@@ -69,7 +69,7 @@ def forward(
             if has_keep:
                 select(probs[i], keep[b, h, 0], kept, 0)
         sums[:] = 0
-        add_rows(probs, contiguous(v[b, g]), 0, S, sums)
+        add_rows(probs, contiguous(v[b, g]), slice(0, S), sums)
         for i in range(group):
             for d in range(Dv):
                 y[b, g * group + i, 0, d] = sums[i, d]

@@ -49,7 +49,8 @@ class Plan(NamedTuple):
     kind: tuple[Any, ...]
     arrays: list[Array | None]
     addresses: Array
-    shape: Shape
+    shape: Array
+    capacity: int
     scratch: Array
 
 
@@ -65,7 +66,7 @@ def in_one_go(
     """Do one token of one text in one go, and all else block by block."""
     if kv is not None and x.shape[:2] == (1, 1) and mask is None and rng is None and is_plain(x):
         plan = _plan(blocks, x, kv)
-        if plan is not None and kv.length < plan.shape.capacity:
+        if plan is not None and kv.length < plan.capacity:
             return _read(x, kv, plan), (None,) * len(blocks)
     return _textbook(blocks, x, mask, causal, rng, kv)  # type: ignore[no-any-return]
 
@@ -150,7 +151,7 @@ def _new_plan(kind: tuple[Any, ...], arrays: list[Any]) -> Plan | None:
         return None
     addresses = np.array([0 if array is None else array.ctypes.data for array in arrays], np.int64)
     scratch = np.empty(shape.room(), dtype)
-    return Plan(kind, arrays, addresses.view(BLOCK), shape, scratch)
+    return Plan(kind, arrays, addresses.view(BLOCK), shape.record(), capacity, scratch)
 
 
 def _fits(dtype: np.dtype[Any], array: Any, shape: tuple[int, ...]) -> bool:

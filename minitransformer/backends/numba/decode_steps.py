@@ -20,7 +20,7 @@ from minitransformer.backends.numba.layer_norm import mean_and_rstd
 from minitransformer.backends.numba.math import exp
 from minitransformer.backends.numba.matvec import add_dots, add_rows
 from minitransformer.backends.numba.rms_norm import rrms_of
-from minitransformer.backends.numba.threads import Array, compiled, part_of, sharded
+from minitransformer.backends.numba.threads import Array, compiled, inlined, part_of, sharded
 
 STEPS = 6
 """Of a block."""
@@ -64,6 +64,10 @@ class Shape(NamedTuple):
         memory = [(1, self.key_heads, self.capacity, self.head_width)] * 2
         return [*norms, *attention, *feed_forward, *angles, *memory]
 
+    def record(self) -> Array:
+        """What a kernel can read: one element of :data:`SHAPE`."""
+        return np.array([self], SHAPE)
+
     def fused(self) -> int:
         """Width of queries, keys and values side by side."""
         return (self.heads + 2 * self.key_heads) * self.head_width
@@ -74,12 +78,16 @@ class Shape(NamedTuple):
         return self.heads * self.head_width + self.width + 3 * SHARDS * largest
 
 
+SHAPE = np.dtype(list(Shape.__annotations__.items()))
+"""A shape in memory."""
+
+
 @sharded(steps=lambda scratch, blocks, *_: STEPS * len(blocks), shards=SHARDS)
 @compiled
 def run_steps(
     scratch: Array,
     blocks: Array,
-    shape: Shape,
+    shapes: Array,
     length: int,
     x: Array,
     y: Array,
@@ -94,32 +102,41 @@ def run_steps(
         For what one step leaves to the next.
     blocks
         Where their arrays are, a :data:`BLOCK` for each.
+    shapes
+        A :data:`SHAPE` for all of them.
     length
         Number of positions that the memory holds; the token's is added.
     x, y : (C,)
     """
     step, shard = divmod(shard, shards)
     n, step = divmod(step, STEPS)
-    at, x = blocks[n], x if n == 0 else y
+    at, shape, x = blocks[n], shapes[0], x if n == 0 else y
     C, F, A = shape.width, shape.hidden, shape.heads * shape.head_width
     fused = A + 2 * shape.key_heads * shape.head_width
     merged, middle, partial = scratch[:A], scratch[A : A + C], scratch[A + C :]
     sums = partial.reshape(3, shards, partial.size // (3 * shards))
     wide, deep = part_of(C, shard, shards), part_of(F, shard, shards)
-    if step == 0:
-        gamma, beta = _vector(at.attention_norm_gamma, C, x), _vector(at.attention_norm_beta, C, x)
-        normed = _normed(x, gamma, beta, shape.attention_eps, wide)
-        _multiply(normed, _matrix(at.query_key_value_weight, C, fused, x), wide, sums[0, shard])
-    elif step == 1:
+    if step == 1:
         bias = _vector(at.query_key_value_bias, fused, x)
         heads = part_of(shape.key_heads, shard, shards)
         for g in range(heads.start, heads.stop):
             _attend(sums[0], bias, at, shape, length, g, merged)
+        return
+    if step == 5:
+        update = _total(sums[1], _vector(at.contract_bias, C, x), wide)
+        for c in range(update.size):
+            y[wide.start + c] = middle[wide.start + c] + update[c]
+        return
+    rows, product = wide, sums[0, shard]
+    if step == 0:
+        gamma, beta = _vector(at.attention_norm_gamma, C, x), _vector(at.attention_norm_beta, C, x)
+        vector = _normed(x, gamma, beta, shape.attention_eps, wide)
+        weight = _matrix(at.query_key_value_weight, C, fused, x)
     elif step == 2:
-        part = part_of(A, shard, shards)
-        _multiply(merged[part], _matrix(at.projection_weight, A, C, x), part, sums[1, shard])
+        rows, product = part_of(A, shard, shards), sums[1, shard]
+        vector, weight = merged[rows], _matrix(at.projection_weight, A, C, x)
     elif step == 3:
-        residual = _total(sums[1], _vector(at.projection_bias, C, x), 0, C)
+        residual = _total(sums[1], _vector(at.projection_bias, C, x), slice(0, C))
         for c in range(C):
             residual[c] += x[c]
         for c in range(wide.start, wide.stop):
@@ -128,22 +145,19 @@ def run_steps(
             _vector(at.feed_forward_norm_gamma, C, x),
             _vector(at.feed_forward_norm_beta, C, x),
         )
-        normed = _normed(residual, gamma, beta, shape.feed_forward_eps, wide)
-        _multiply(normed, _matrix(at.expand_weight, C, F, x), wide, sums[0, shard])
+        vector = _normed(residual, gamma, beta, shape.feed_forward_eps, wide)
+        weight = _matrix(at.expand_weight, C, F, x)
         if shape.is_gated:
-            _multiply(normed, _matrix(at.gate_weight, C, F, x), wide, sums[2, shard])
-    elif step == 4:
-        hidden = _total(sums[0], _vector(at.expand_bias, F, x), deep.start, deep.stop)
-        if shape.is_gated:
-            gate = _total(sums[2], _vector(at.gate_bias, F, x), deep.start, deep.stop)
-            _swiglu(hidden, gate)
-        else:
-            _gelu(hidden)
-        _multiply(hidden, _matrix(at.contract_weight, F, C, x), deep, sums[1, shard])
+            _multiply(vector, _matrix(at.gate_weight, C, F, x), wide, sums[2, shard])
     else:
-        update = _total(sums[1], _vector(at.contract_bias, C, x), wide.start, wide.stop)
-        for c in range(update.size):
-            y[wide.start + c] = middle[wide.start + c] + update[c]
+        rows, product = deep, sums[1, shard]
+        vector = _total(sums[0], _vector(at.expand_bias, F, x), deep)
+        weight = _matrix(at.contract_weight, F, C, x)
+        if shape.is_gated:
+            _swiglu(vector, _total(sums[2], _vector(at.gate_bias, F, x), deep))
+        else:
+            _gelu(vector)
+    _multiply(vector, weight, rows, product)
 
 
 @compiled
@@ -171,20 +185,20 @@ def _normed(x: Array, gamma: Array, beta: Array, eps: float, part: slice) -> Arr
     return y
 
 
-@compiled
+@inlined
 def _multiply(x: Array, w: Array, rows: slice, y: Array) -> None:
     """``y = x w[rows]``."""
-    never_inline()
     total = y[: w.shape[1]].reshape(1, w.shape[1])
     for n in range(total.size):
         total[0, n] = 0
-    add_rows(x.reshape(1, x.size), w[rows], 0, x.size, total)
+    add_rows(x.reshape(1, x.size), w[rows], slice(0, x.size), total)
 
 
 @compiled
-def _total(sums: Array, bias: Array, first: int, last: int) -> Array:
+def _total(sums: Array, bias: Array, part: slice) -> Array:
     """Sum over the shards in their order, and the bias if there is one."""
     never_inline()
+    first, last = part.start, part.stop
     y = np.empty(last - first, sums.dtype)
     for n in range(y.size):
         y[n] = bias[first + n] if bias.size else sums.dtype.type(0)
@@ -194,7 +208,7 @@ def _total(sums: Array, bias: Array, first: int, last: int) -> Array:
     return y
 
 
-@compiled
+@inlined
 def _attend(
     sums: Array,
     bias: Array,
@@ -208,7 +222,6 @@ def _attend(
 
     As in :mod:`.decode_attention`, the queries are the rows of two products.
     """
-    never_inline()
     H, Hk, S, D = shape.heads, shape.key_heads, shape.capacity, shape.head_width
     G, half = H // Hk, D // 2 if at.cos else 0
     cos, sin = _matrix(at.cos, S, half, sums), _matrix(at.sin, S, half, sums)
@@ -227,24 +240,23 @@ def _attend(
     _head(sums, bias, H + g, keys[length])
     _turn(keys[length], cos, sin, length, shape.is_interleaved)
     _head(sums, bias, H + Hk + g, values[length])
-    add_dots(queries, keys, 0, length + 1, probs)
+    add_dots(queries, keys, slice(0, length + 1), probs)
     for i in range(G):
         softmax(probs[i])
-    add_rows(probs, values, 0, length + 1, heads)
+    add_rows(probs, values, slice(0, length + 1), heads)
 
 
-@compiled
+@inlined
 def _head(sums: Array, bias: Array, h: int, y: Array) -> None:
     """One of the heads of queries, keys and values."""
-    x = _total(sums, bias, h * y.size, (h + 1) * y.size)
+    x = _total(sums, bias, slice(h * y.size, (h + 1) * y.size))
     for d in range(y.size):
         y[d] = x[d]
 
 
-@compiled
+@inlined
 def _turn(x: Array, cos: Array, sin: Array, position: int, is_interleaved: bool) -> None:
     """Turn the pairs of a head, if there are angles."""
-    never_inline()
     half = cos.shape[1]
     for i in range(half):
         a, b = (2 * i, 2 * i + 1) if is_interleaved else (i, half + i)
@@ -253,14 +265,14 @@ def _turn(x: Array, cos: Array, sin: Array, position: int, is_interleaved: bool)
         x[b] = second * cos[position, i] + first * sin[position, i]
 
 
-@compiled
+@inlined
 def _swiglu(x: Array, gate: Array) -> None:
     one = x.dtype.type(1)
     for i in range(x.size):
         x[i] *= gate[i] / (one + exp(-gate[i]))
 
 
-@compiled
+@inlined
 def _gelu(x: Array) -> None:
     for i in range(x.size):
         x[i] *= gelu_share(x[i])

@@ -58,6 +58,7 @@ def backward(
     nothing = np.zeros((ROWS, BLOCK), q.dtype)
     probs = np.empty((BLOCK, BLOCK), q.dtype)
     dscores = np.empty((BLOCK, BLOCK), q.dtype)
+    one = q.dtype.type(1)
     d_all, dv_all = slice(0, d_columns), slice(0, dv_columns)
     scaled, dq_sums = np.empty((T, D), q.dtype), np.empty((T, d_columns), q.dtype)
     dk_sums = np.empty((BLOCK, d_columns), q.dtype)
@@ -106,8 +107,8 @@ def backward(
                     depth, ds_seen = min(keys, i + rows + ahead), strided(dscores.T[i:])
                     if depth > 0:
                         multiply_strip(dq_rows, dq_rows, ds_seen, rows, k_rows[s:], S, depth, d_all)
-            copy_scaled(dk_sums[:keys], 1, dk[b, h, s:])
-            copy_scaled(dv_sums[:keys], 1, dv[b, h, s:])
+            copy_scaled(dk_sums[:keys], one, dk[b, h, s:])
+            copy_scaled(dv_sums[:keys], one, dv[b, h, s:])
         copy_scaled(dq_sums, scale, dq[b, h])
 
 

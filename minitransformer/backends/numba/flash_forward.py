@@ -177,7 +177,7 @@ def weigh(
                 highest[lane] = score if score > highest[lane] else highest[lane]
         new = highest[0]
         for lane in range(1, LANES):
-            new = max(new, highest[lane])
+            new = highest[lane] if highest[lane] > new else new
         reference = new if new != -np.inf else zero
         shrink = exp_down(top[i] - reference)
         top[i] = new

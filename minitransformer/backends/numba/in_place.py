@@ -11,6 +11,7 @@ from minitransformer.backends.numba.threads import (
     compiled,
     part_of,
     reassociated,
+    seen_by_python,
     sharded,
 )
 
@@ -90,6 +91,7 @@ def sum_of_squares(x: Array) -> float:
     return float(totals.sum())
 
 
+@seen_by_python
 @compiled
 def _append(buffer: Array, length: int, new: Array) -> None:
     for b in range(new.shape[0]):

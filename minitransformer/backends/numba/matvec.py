@@ -57,19 +57,20 @@ def add_product(x: Array, w: Array, y: Array) -> None:
 @compiled
 def _sum_rows(w: Array, x: Array, sums: Array, shard: int, shards: int) -> None:
     part = part_of(len(w), shard, shards)
-    add_rows(x, w, part.start, part.stop, sums[shard])
+    add_rows(x, w, part, sums[shard])
 
 
 @sharded()
 @compiled
 def _dot_rows(w: Array, x: Array, y: Array, shard: int, shards: int) -> None:
     part = part_of(len(w), shard, shards)
-    add_dots(x, w, part.start, part.stop, y)
+    add_dots(x, w, part, y)
 
 
 @reassociated
-def add_rows(x: Array, w: Array, first: int, last: int, y: Array) -> None:
-    """``y[m] += sum of x[m, k] w[k]`` over the rows from ``first`` up to ``last``."""
+def add_rows(x: Array, w: Array, rows: slice, y: Array) -> None:
+    """``y[m] += sum of x[m, k] w[k]`` over some of the rows."""
+    first, last = rows.start, rows.stop
     apart = (last - first) // STREAMS
     for k in range(first, first + apart):
         for m in range(y.shape[0]):
@@ -90,8 +91,9 @@ def _add_streams(x: Array, w: Array, apart: int, y: Array) -> None:
 
 
 @reassociated
-def add_dots(x: Array, w: Array, first: int, last: int, y: Array) -> None:
-    """``y[m, n] += x[m] . w[n]`` for the rows of w from ``first`` up to ``last``."""
+def add_dots(x: Array, w: Array, rows: slice, y: Array) -> None:
+    """``y[m, n] += x[m] . w[n]`` for some of the rows of w."""
+    first, last = rows.start, rows.stop
     apart = (last - first) // 4
     for n in range(first, first + apart):
         for m in range(y.shape[0]):

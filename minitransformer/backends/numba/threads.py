@@ -26,11 +26,22 @@ import numba
 import numpy as np
 from numba import types
 
+from minitransformer.backends.numba import arguments
+from minitransformer.backends.numba.arguments import (
+    ITEMSIZE,
+    REAL,
+    WHOLE,
+    real_number,
+    unpack_array,
+    whole_number,
+)
 from minitransformer.backends.numba.launching import (
+    ARGUMENTS,
     DONE,
     FAILED,
     HANDED_OUT,
     LOOP,
+    STATE,
     call,
     count,
     look,
@@ -59,13 +70,27 @@ _pool = threading.Lock()
 
 def compiled(function: Kernel) -> Kernel:
     """Compile for one core, adding in the order that is written."""
-    return numba.njit(fastmath={"contract"}, **_COMMON)(function)  # type: ignore[no-any-return]
+    return numba.njit(fastmath={"contract"}, **_COMMON, **_UNSEEN_BY_PYTHON)(function)  # type: ignore[no-any-return]
 
 
 def reassociated(function: Kernel) -> Kernel:
     """Compile for one core; sums may be reordered into vector lanes."""
     fastmath = {"reassoc", "contract", "arcp", "afn", "nsz"}
-    return numba.njit(fastmath=fastmath, **_COMMON)(function)  # type: ignore[no-any-return]
+    return numba.njit(fastmath=fastmath, **_COMMON, **_UNSEEN_BY_PYTHON)(function)  # type: ignore[no-any-return]
+
+
+def seen_by_python(function: Kernel) -> Kernel:
+    """Let Python call a compiled function, too: the way there takes up to a second to compile."""
+    function.targetoptions.update(dict.fromkeys(_UNSEEN_BY_PYTHON, False))  # type: ignore[attr-defined]
+    return function
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Compile as a part of each :func:`compiled` function that calls it, and not by itself.
+
+    For what has one caller that is worth the second of compiling it by itself first.
+    """
+    return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
 
 
 @compiled
@@ -115,8 +140,8 @@ def sharded(
     """
 
     def decorate(kernel: Any) -> Callable[..., None]:
-        compiled_for: dict[Any, tuple[Callable[..., None], int]] = {}
-        kernel.targetoptions.update(_UNSEEN_BY_PYTHON)
+        compiled_for: dict[Any, tuple[Callable[..., None], int, Array, int]] = {}
+        kernel._compiler.pipeline_class = arguments.Kernel
 
         @functools.wraps(kernel.py_func)
         def in_turn(*args: Any) -> None:
@@ -129,13 +154,14 @@ def sharded(
             with _pool:
                 if dtype not in compiled_for:
                     compiled_for[dtype] = _compile(kernel, _types(args, any_strides, results))
-                enter, work = compiled_for[dtype]
+                enter, work, kinds, words = compiled_for[dtype]
                 threads = numba.get_num_threads()
                 is_alone = threads == 1 or (args[0].size < SMALL and not any_split)
                 any_number = 1 if is_alone else threads * SHARDS_PER_THREAD
                 parts = any_number if any_split else shards
-                state = np.zeros(3, np.int64)
-                enter(_loop(is_alone), work, steps(*args), parts, threads, state, args)
+                state = np.zeros(words, np.int64)
+                loop = _loop(is_alone)
+                enter(loop, work, steps(*args), parts, threads, state, id(args), kinds)
             if state[FAILED]:
                 raise MemoryError(f"{kernel.__name__}: no memory is left for its buffers")
 
@@ -158,22 +184,45 @@ def _of_any_layout(kind: Any, readonly: bool) -> Any:
     return types.Array(kind.dtype, kind.ndim, "A", readonly=readonly, aligned=False)
 
 
-def _compile(kernel: Any, parameters: tuple[Any, ...]) -> tuple[Callable[..., None], int]:
-    """Compile the way from Python to a kernel, and a shard's work; returns the latter's address.
+def _compile(
+    kernel: Any, parameters: tuple[Any, ...]
+) -> tuple[Callable[..., None], int, Array, int]:
+    """Compile the way from Python to kernels, and a shard's work.
+
+    Returns
+    -------
+    :func:`_enter`; the address of the work; the kinds of its arguments; the words of a launch.
+    """
+    signature = (*parameters, types.intp, types.intp)
+    kernel.compile(signature)
+    result = kernel.overloads[signature]
+    work = result.library.get_pointer_to_function(arguments.work_of(result.fndesc))
+    kinds = np.array([arguments.kind_of(kind) for kind in parameters], np.int64)
+    return _entry(), work, kinds, ARGUMENTS + sum(map(arguments.words_of, kinds[:, 0]))
+
+
+@functools.cache
+def _entry() -> Callable[..., None]:
+    """Compile :func:`_enter`.
 
     To look for the version that fits the arguments would take Numba longer than all else.
     """
     entry: Any = _enter
-    signature = (types.intp, *LOOP[1:], types.Tuple(parameters))
+    signature = (*(types.intp,) * 5, STATE, types.intp, types.int64[:, ::1])
     entry.compile(signature)
-    work = _address(kernel, (*parameters, types.intp, types.intp))
-    return entry.overloads[signature].entry_point, work
+    return entry.overloads[signature].entry_point  # type: ignore[no-any-return]
 
 
 def _address(function: Any, signature: tuple[Any, ...]) -> int:
     function.compile(signature)
     result = function.overloads[signature]
     return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)  # type: ignore[no-any-return]
+
+
+def compile_loops() -> None:
+    """Compile what all kernels share."""
+    for is_alone in (True, False):
+        _loop(is_alone)
 
 
 @functools.cache
@@ -183,14 +232,14 @@ def _loop(is_alone: bool) -> int:
 
 
 @compiled
-def _take_turns(work: int, args: int, steps: int, shards: int, threads: int, state: Array) -> None:
+def _take_turns(work: int, steps: int, shards: int, threads: int, state: Array) -> None:
     for shard in range(steps * shards):
-        call(work, args, shard, shards)
+        call(work, state, shard, shards)
 
 
-@numba.njit(parallel=True, **_COMMON)
+@numba.njit(parallel=True, **_COMMON, **_UNSEEN_BY_PYTHON)
 def _take_turns_on_all_cores(
-    work: int, args: int, steps: int, shards: int, threads: int, state: Array
+    work: int, steps: int, shards: int, threads: int, state: Array
 ) -> None:
     """Whoever waits for a step waits for shards that others are busy with, never for one to come.
 
@@ -201,20 +250,34 @@ def _take_turns_on_all_cores(
         while shard < steps * shards:
             while look(state, DONE) < shard // shards * shards:
                 pass
-            call(work, args, shard, shards)
+            call(work, state, shard, shards)
             count(state, DONE)
             shard = count(state, HANDED_OUT)
 
 
-@compiled
+words_of = compiled(arguments.words_of)
+
+
+@numba.njit(no_cfunc_wrapper=True, **_COMMON)
 def _enter(
     loop: int,
-    kernel: int,
+    work: int,
     steps: int,
     shards: int,
     threads: int,
     state: Array,
-    args: tuple[Any, ...],
+    args: int,
+    kinds: Array,
 ) -> None:
-    """Run the loop over shards of a kernel; compiled for every combination of types."""
-    run(loop, kernel, steps, shards, threads, state, args)
+    """Write down the arguments, a tuple at an address, and run the loop over shards."""
+    at = ARGUMENTS
+    for n in range(len(kinds)):
+        kind, itemsize = kinds[n, 0], kinds[n, 1]
+        if kind == WHOLE:
+            state[at] = whole_number(args, n)
+        elif kind == REAL:
+            state[at] = real_number(args, n)
+        elif unpack_array(args, n, state, at) or state[at + ITEMSIZE] != itemsize:
+            raise TypeError("an argument is not of the type that the kernel was compiled for")
+        at += words_of(kind)
+    run(loop, work, steps, shards, threads, state)

@@ -21,14 +21,18 @@ def _adamw(
     grad: Array,
     m: Array,
     v: Array,
-    numbers: tuple[float, ...],
+    shrink: float,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    root_correction: float,
+    eps: float,
     shard: int,
     shards: int,
 ) -> None:
     part = part_of(parameter.size, shard, shards)
     parameter, grad, m, v = parameter[part], grad[part], m[part], v[part]
     number = parameter.dtype.type
-    shrink, rate, beta1, beta2, root_correction, eps = numbers
     keep1, new1, keep2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
     for i in range(parameter.size):
         mean = keep1 * m[i] + new1 * grad[i]
@@ -59,7 +63,7 @@ def adamw_step(
         return
     correction = math.sqrt(1 - beta2**t)
     numbers = (1 - lr * weight_decay, lr / (1 - beta1**t), beta1, beta2, correction, eps)
-    _adamw(flat(parameter), flat(grad), flat(m), flat(v), tuple(map(float, numbers)))
+    _adamw(flat(parameter), flat(grad), flat(m), flat(v), *map(float, numbers))
 
 
 @sharded()
@@ -68,7 +72,9 @@ def _sgd(
     parameter: Array,
     grad: Array,
     velocity: Array,
-    numbers: tuple[float, ...],
+    lr: float,
+    momentum: float,
+    weight_decay: float,
     nesterov: bool,
     shard: int,
     shards: int,
@@ -76,12 +82,12 @@ def _sgd(
     part = part_of(parameter.size, shard, shards)
     parameter, grad, velocity = parameter[part], grad[part], velocity[part]
     number = parameter.dtype.type
-    rate, momentum, decay = number(numbers[0]), number(numbers[1]), number(numbers[2])
+    rate, keep, decay = number(lr), number(momentum), number(weight_decay)
     for i in range(parameter.size):
         push = grad[i] + decay * parameter[i]
-        u = momentum * velocity[i] + push
+        u = keep * velocity[i] + push
         velocity[i] = u
-        parameter[i] -= rate * (push + momentum * u if nesterov else u)
+        parameter[i] -= rate * (push + keep * u if nesterov else u)
 
 
 @kernel("numba", ops.sgd_step)
@@ -100,4 +106,4 @@ def sgd_step(
         textbook(parameter, grad, velocity, lr, momentum, nesterov, weight_decay)
         return
     numbers = (float(lr), float(momentum), float(weight_decay))
-    _sgd(flat(parameter), flat(grad), flat(velocity), numbers, bool(nesterov))
+    _sgd(flat(parameter), flat(grad), flat(velocity), *numbers, bool(nesterov))
