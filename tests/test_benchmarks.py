@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import op_tasks, tables
+from benchmarks import kernels, op_tasks, tables
 from benchmarks.contest import Outcome, Schedule, contest
 from benchmarks.contestant import Entry, build, timed
 from benchmarks.evidence import disagreements, relative_error
@@ -245,3 +245,20 @@ def test_every_op_has_a_task(name: str) -> None:
     assert task.spec is SPECS[name]
     _, cache = task.spec.forward.impls["numpy"](**task.arguments)
     task.spec.backward(task.dy, cache)
+
+
+def test_the_time_of_a_step_is_that_of_its_kernels_and_the_rest() -> None:
+    product, norm = (lambda s: kernels.Call("product", s)), kernels.Call("norm", 0.001)
+    steps = [
+        kernels.Step([product(0.002), norm, product(0.002)], 0.006),
+        kernels.Step([product(0.005), norm, product(0.004)], 0.012),
+    ]
+    assert steps[0].seconds_of() == pytest.approx(
+        {"product": 0.004, "norm": 0.001, kernels.BETWEEN: 0.001}
+    )
+    assert kernels.lines(steps) == [
+        ("product", "2", "6.50", "4.00"),
+        ("norm", "1", "1.00", "1.00"),
+        (kernels.BETWEEN, "", "1.50", "1.00"),
+        ("a step", "", "9.00", "6.00"),
+    ]
