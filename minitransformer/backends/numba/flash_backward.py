@@ -50,7 +50,7 @@ def backward(
     """Differentiate some of the heads, block of keys by block of keys.
 
     ``dk`` and ``dv`` are (B, H, S, D): a query head's share in the gradient of its key head. Rows
-    of these and of ``dq`` are contiguous.
+    of ``dy``, ``q``, ``y`` and of the three gradients are contiguous.
     """
     (B, H, T, D), (Hk, S, Dv) = q.shape, v.shape[1:]
     columns = ROW_BYTES // q.itemsize

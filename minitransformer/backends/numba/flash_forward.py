@@ -59,6 +59,7 @@ def forward(
     Parameters
     ----------
     q, k, v : (B, H, T, D), (B, Hk, S, D), (B, Hk, S, Dv)
+        Rows of q are contiguous.
     mask, keep : (B, H, T, S)
         Ignored, and of any size, unless ``has_mask`` and ``has_keep``.
     scale

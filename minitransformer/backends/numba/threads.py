@@ -109,8 +109,9 @@ def sharded(
     """Let Python call a compiled function for all its shards.
 
     The function's last two parameters are ``shard`` and ``shards``, of which this is one; callers
-    leave them out. The first argument is an array. On its dtype all other types depend: there is
-    one compilation for each. Little work is done by one core.
+    leave them out. Arguments are arrays, whole numbers, truth values and floats, the first one an
+    array. On its dtype all other types depend: there is one compilation for each. Little work is
+    done by one core.
 
     One such function runs at a time: Python threads that train at once take turns. Each has all
     the cores meanwhile, and the simplest of Numba's pools kills a process in which two enter.
@@ -134,7 +135,8 @@ def sharded(
     Raises
     ------
     TypeError
-        If an array that has to be C-contiguous is not.
+        If an array that has to be C-contiguous is not, or if there is none where one has to be, or
+        its elements have another size.
     MemoryError
         If a shard fails; nothing else can go wrong in one.
     """
