@@ -66,7 +66,8 @@ def backward(
     heads = part_of(B * H, shard, shards)
     for n in range(heads.start, heads.stop):
         b, h = n // H, n % H
-        keys_of, values_of, dy_of = k[b, h // (H // Hk)], v[b, h // (H // Hk)], dy[b, h]
+        g = h // (H // Hk)
+        keys_of, values_of, dy_of = k[b, g], v[b, g], dy[b, h]
         copy_scaled(q[b, h], scale, scaled)
         clear(dq_sums)
         q_rows, dy_rows = packed(strided(scaled), columns), packed(dy_of, columns)
